@@ -1,0 +1,56 @@
+//! The contract of an operator: changes in, changes and errors out.
+//!
+//! The worker runtime owns the protocol (epochs, exchange, progress, metrics); an operator owns the meaning.
+//! Operators are synchronous and never see a thread, a clock or timely.
+
+use std::fmt::Debug;
+
+use arrow::error::ArrowError;
+use changelog::{ChangeBatch, Epoch, RowError};
+
+/// Rows that have no result, with what is wrong and how often: the error changelog.
+pub type RowErrors = Vec<(RowError, i64)>;
+
+/// Where an operator puts what it produces for the epoch at hand.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Changes of the result.
+    pub changes: Vec<ChangeBatch>,
+    /// Changes of the error changelog: an error, and +n or −n rows that have it.
+    pub errors: RowErrors,
+}
+
+impl Output {
+    /// Adds changes; empty batches are dropped.
+    pub fn push(&mut self, batch: ChangeBatch) {
+        if !batch.is_empty() {
+            self.changes.push(batch);
+        }
+    }
+}
+
+/// A part of a dataflow: turns the changes of its inputs into changes of its output.
+pub trait Operator: Send + Debug {
+    /// Takes one batch of changes of input `input` in epoch `epoch`.
+    ///
+    /// Epochs come in ascending order: all calls for an epoch, then its `finish_epoch`, then the next. Within an
+    /// epoch the order of batches is free, and the result after the epoch must not depend on it. Rows are already
+    /// on the worker that owns their key group.
+    ///
+    /// # Errors
+    /// Only for what makes the whole job stop (a column operation that failed for its size). Rows that fail go to
+    /// `output.errors`.
+    fn apply(&mut self, input: usize, epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError>;
+
+    /// All changes of the epoch have been applied, on this worker and all that send to it. Stateful operators put out
+    /// the net effect here: at most one retraction and one insertion per key.
+    ///
+    /// `wanted` tells whether anybody takes `output.changes`; an operator whose state is read directly may leave
+    /// them out when not.
+    ///
+    /// # Errors
+    /// As `apply`.
+    fn finish_epoch(&mut self, _epoch: Epoch, _wanted: bool, _output: &mut Output) -> Result<(), ArrowError> {
+        Ok(())
+    }
+}

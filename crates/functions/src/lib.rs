@@ -1,0 +1,1 @@
+//! SQL functions and aggregates with PostgreSQL's semantics, one file each.
