@@ -1,0 +1,3 @@
+//! Integration tests of the whole product, run against the `keyfold` binary over the wire.
+
+fn main() {}
