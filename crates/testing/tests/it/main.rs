@@ -1,3 +1,22 @@
 //! Integration tests of the whole product, run against the `keyfold` binary over the wire.
+//!
+//! `cargo test -p testing --test it -- slt/operators` runs a part, as with any test binary.
 
-fn main() {}
+mod source_tree;
+mod sql_files;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    trials.extend(source_tree::trials());
+    trials.extend(sql_files::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Runs a test that speaks to servers.
+fn block_on(test: impl Future<Output = anyhow::Result<()>>) -> Result<(), libtest_mimic::Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(test).map_err(|e| format!("{e:#}").into())
+}
