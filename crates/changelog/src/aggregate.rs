@@ -147,6 +147,11 @@ pub trait Accumulator: Send + Sync + Debug {
     /// global group.
     fn finish(&self, records: &Records<'_>) -> Finished;
 
+    /// Whether `finish` can give an error instead of a value.
+    fn fallible(&self) -> bool {
+        false
+    }
+
     /// Whether there is state beside the words. If so, the operator asks for results before it folds,
     /// and saves and loads groups through the methods below.
     fn has_side_state(&self) -> bool {

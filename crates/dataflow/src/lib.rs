@@ -5,6 +5,7 @@
 
 mod expression;
 mod operator;
+pub mod operators;
 mod plan;
 
 pub use expression::{Column, Evaluated, Expression};

@@ -7,12 +7,14 @@
 //! This is the only crate that names RocksDB. It knows no SQL and no network.
 
 mod error;
+mod group_table;
 mod pins;
 mod read_table;
 mod state_table;
 mod store;
 
 pub use error::StateError;
+pub use group_table::{AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions};
 pub use pins::{EpochPins, Pin};
 pub use read_table::ReadTable;
 pub use state_table::{StateTable, StateTables};

@@ -1,0 +1,3 @@
+//! The operators, one file each.
+
+pub mod aggregate;

@@ -1,0 +1,199 @@
+//! Reading a group table back from its checkpoint: on first touch, and all of it in the background.
+//!
+//! While the table is being loaded a key that isn't in memory may be in the store. Whoever needs it asks the store
+//! in one batched read. The background pass goes through the store in key order and adds what isn't there yet. No slot is
+//! given back before the pass is done, so a group that was deleted meanwhile is never revived by it.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use arrow::array::{Array, ArrayRef};
+use changelog::{KeyGroup, hash_columns};
+use parking_lot::{Condvar, Mutex};
+
+use super::index::SlotIndex;
+use super::keys::KeyRows;
+use super::{GroupTable, Groups, write_key};
+
+use crate::{StateError, StateStore};
+
+/// Rows read from the store and added under one lock.
+const SLICE_ROWS: usize = 2048;
+
+/// How far a table's loading is.
+#[derive(Debug)]
+pub(super) struct Loading {
+    done: AtomicBool,
+    failure: Mutex<Option<String>>,
+    changed: Condvar,
+}
+
+impl Loading {
+    pub(super) fn new(done: bool) -> Loading {
+        Loading { done: AtomicBool::new(done), failure: Mutex::new(None), changed: Condvar::new() }
+    }
+
+    /// Whether every stored group is in memory.
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Waits until every stored group is in memory.
+    pub(super) fn wait(&self) -> Result<(), StateError> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let mut failure = self.failure.lock();
+        while !self.is_done() && failure.is_none() {
+            self.changed.wait(&mut failure);
+        }
+        match failure.as_ref() {
+            Some(message) => Err(StateError::Store { message: message.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&self, result: Result<(), StateError>) {
+        let mut failure = self.failure.lock();
+        match result {
+            Ok(()) => self.done.store(true, Ordering::Release),
+            Err(error) => *failure = Some(error.to_string()),
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Starts the background pass; it ends by itself when the table is dropped.
+pub(super) fn warm_up(table: &Arc<GroupTable>) {
+    let weak = Arc::downgrade(table);
+    let spawned = std::thread::Builder::new().name("keyfold-load".to_owned()).spawn(move || {
+        let result = load_all(&weak);
+        if let Some(table) = weak.upgrade() {
+            table.loading.finish(result);
+        }
+    });
+    if let Err(error) = spawned {
+        table.loading.finish(Err(StateError::Io { action: "start a loading thread".to_owned(), source: error }));
+    }
+}
+
+fn load_all(weak: &Weak<GroupTable>) -> Result<(), StateError> {
+    let Some(table) = weak.upgrade() else { return Ok(()) };
+    let (key_groups, id, Some(store)) = (table.key_groups.clone(), table.id, table.store.clone()) else {
+        return Ok(());
+    };
+    drop(table);
+    for key_group in key_groups {
+        let prefix = state_row_key(id, &[key_group as u8]);
+        let mut from = Vec::new();
+        loop {
+            let rows = next_slice(store.as_ref(), &prefix, &from)?;
+            let Some((last, _)) = rows.last() else { break };
+            from = last.clone();
+            from.push(0);
+            let Some(table) = weak.upgrade() else { return Ok(()) };
+            table.add_stored(&rows, prefix.len())?;
+        }
+    }
+    Ok(())
+}
+
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn next_slice(store: &dyn StateStore, prefix: &[u8], from: &[u8]) -> Result<Rows, StateError> {
+    let mut rows = Vec::with_capacity(SLICE_ROWS);
+    store.scan(prefix, from, &mut |key, value| {
+        rows.push((key.to_vec(), value.to_vec()));
+        if rows.len() == SLICE_ROWS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(rows)
+}
+
+impl GroupTable {
+    /// Reads the one group of a table without key columns.
+    pub(super) fn load_global(&self) -> Result<(), StateError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        match store.get(&[state_row_key(self.id, &[0])])?.pop().flatten() {
+            Some(value) => self.read_value(&mut self.groups.write(), 0, &value),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds stored groups that aren't in memory. `key_start` is where the table's own key begins in the rows' keys.
+    fn add_stored(&self, rows: &Rows, key_start: usize) -> Result<(), StateError> {
+        let keys = self.codec.decode(rows.iter().map(|(key, _)| &key[key_start..]))?;
+        let mut hashes = Vec::new();
+        hash_columns(&keys, rows.len(), &mut hashes);
+        let key_rows = KeyRows::new(&self.key_form, &self.codec, &keys);
+        let mut groups = self.groups.write();
+        for (row, (_, value)) in rows.iter().enumerate() {
+            if groups.records.find_slot(&key_rows, row, hashes[row]).is_none() {
+                self.add_one(&mut groups, &key_rows, row, hashes[row], value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_one(
+        &self,
+        groups: &mut Groups,
+        keys: &KeyRows,
+        row: usize,
+        hash: u64,
+        value: &[u8],
+    ) -> Result<(), StateError> {
+        let slot = groups.records.add_slot(SlotIndex::tag(hash));
+        write_key(&mut groups.records, slot, keys, row, self.key_form.word_count());
+        self.read_value(groups, slot, value)
+    }
+
+    /// Reads those groups of rows `start .. start + hashes.len()` that are stored but not in memory.
+    pub(super) fn load_missing(
+        &self,
+        groups: &mut Groups,
+        key_rows: &KeyRows,
+        keys: &[ArrayRef],
+        start: usize,
+        hashes: &[u64],
+    ) -> Result<(), StateError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let missing: Vec<usize> = (0..hashes.len())
+            .filter(|at| groups.records.find_slot(key_rows, start + at, hashes[*at]).is_none())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let block: Vec<ArrayRef> = keys.iter().map(|k| k.slice(start, hashes.len())).collect();
+        let encoded = self.codec.encode(&block);
+        let mut placement = Vec::new();
+        hash_columns(&block[..self.placement_count], hashes.len(), &mut placement);
+        let stored_keys: Vec<Vec<u8>> = missing
+            .iter()
+            .map(|at| {
+                let mut below = vec![KeyGroup::of(placement[*at]).0];
+                if self.key_count > 0 {
+                    below.extend_from_slice(encoded.row(*at));
+                }
+                state_row_key(self.id, &below)
+            })
+            .collect();
+        for (at, value) in missing.iter().zip(store.get(&stored_keys)?) {
+            let row = start + at;
+            let Some(value) = value else { continue };
+            // A key may stand twice in a block.
+            if groups.records.find_slot(key_rows, row, hashes[*at]).is_none() {
+                self.add_one(groups, key_rows, row, hashes[*at], &value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn state_row_key(id: changelog::StateTableId, below: &[u8]) -> Vec<u8> {
+    let mut key = vec![3];
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(below);
+    key
+}

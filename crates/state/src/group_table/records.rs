@@ -1,0 +1,289 @@
+//! The records of a group table, their index, and what they were before.
+//!
+//! A record is `width` words:
+//!
+//! | word | holds |
+//! |---|---|
+//! | 0 | the epoch that changed it last |
+//! | 1 | low half: where that epoch's undo log keeps the record as it was before; high half: a bit per NULL key column |
+//! | 2 | how many rows the group has (their total weight) |
+//! | 3 … | the key's words, then each accumulator's |
+//!
+//! The first change of a record in an epoch copies it to that epoch's undo log, its own epoch and undo place
+//! included, so that versions form a chain: a reader at epoch E follows it until it meets an epoch ≤ E.
+
+use std::collections::VecDeque;
+
+use changelog::{Accumulator, Epoch, GroupWords, Records, Weights};
+
+use super::index::{SlotIndex, prefetch};
+use super::keys::KeyRows;
+
+pub(super) const STAMP: usize = 0;
+pub(super) const LINK: usize = 1;
+pub(super) const ROWS: usize = 2;
+pub(super) const HEADER: usize = 3;
+const SEGMENT_SHIFT: u32 = 12;
+const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
+
+/// Records of one epoch as they were before it, in the order of their first change.
+#[derive(Debug, Default)]
+pub(super) struct UndoLog {
+    pub(super) epoch: Epoch,
+    pub(super) slots: Vec<u32>,
+    pub(super) records: Vec<u64>,
+}
+
+/// All groups of one worker.
+#[derive(Debug)]
+pub(super) struct GroupRecords {
+    pub(super) width: usize,
+    segments: Vec<Box<[u64]>>,
+    pub(super) key_bytes: Vec<Box<[u8]>>,
+    slot_count: u32,
+    free: Vec<u32>,
+    pub(super) index: SlotIndex,
+    /// Ascending in epoch; the last one may be the epoch at hand.
+    pub(super) undo: VecDeque<UndoLog>,
+    spare: Option<UndoLog>,
+    /// A bit for each slot changed since the last checkpoint; empty when nothing is checkpointed.
+    pub(super) changed: Vec<u64>,
+    pub(super) tracks_changes: bool,
+    /// Slots of the batch block at hand, kept to save allocations.
+    pub(super) slots: Vec<u32>,
+}
+
+impl GroupRecords {
+    pub(super) fn new(width: usize, tracks_changes: bool) -> GroupRecords {
+        GroupRecords {
+            width,
+            segments: Vec::new(),
+            key_bytes: Vec::new(),
+            slot_count: 0,
+            free: Vec::new(),
+            index: SlotIndex::new(),
+            undo: VecDeque::new(),
+            spare: None,
+            changed: Vec::new(),
+            tracks_changes,
+            slots: Vec::new(),
+        }
+    }
+
+    /// Slots ever used; every slot is below.
+    pub(super) fn slot_count(&self) -> u32 {
+        self.slot_count
+    }
+
+    #[inline]
+    pub(super) fn record(&self, slot: u32) -> &[u64] {
+        let start = (slot as usize & (SEGMENT_SLOTS - 1)) * self.width;
+        &self.segments[(slot >> SEGMENT_SHIFT) as usize][start..start + self.width]
+    }
+
+    #[inline]
+    pub(super) fn record_mut(&mut self, slot: u32) -> &mut [u64] {
+        let start = (slot as usize & (SEGMENT_SLOTS - 1)) * self.width;
+        &mut self.segments[(slot >> SEGMENT_SHIFT) as usize][start..start + self.width]
+    }
+
+    /// The record as of an epoch, which must be retained.
+    pub(super) fn record_at(&self, slot: u32, epoch: Epoch) -> &[u64] {
+        let mut record = self.record(slot);
+        while record[STAMP] > epoch.0 {
+            let at = self.undo.binary_search_by_key(&record[STAMP], |log| log.epoch.0);
+            let Ok(at) = at else { unreachable!("the undo log of epoch {} is gone", record[STAMP]) };
+            let start = (record[LINK] as u32) as usize * self.width;
+            record = &self.undo[at].records[start..start + self.width];
+        }
+        record
+    }
+
+    /// Makes `epoch` the one that changes are logged under, and forgets logs that no reader needs.
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch, retained: Epoch) {
+        if self.undo.back().is_some_and(|log| log.epoch == epoch) {
+            return;
+        }
+        while self.undo.front().is_some_and(|log| log.epoch <= retained) {
+            self.spare = self.undo.pop_front();
+        }
+        debug_assert!(self.undo.back().is_none_or(|log| log.epoch < epoch), "epochs ascend");
+        let mut log = self.spare.take().unwrap_or_default();
+        log.epoch = epoch;
+        log.slots.clear();
+        log.records.clear();
+        // A log that one huge epoch blew up is not kept for the small ones that follow.
+        log.slots.shrink_to(1 << 16);
+        log.records.shrink_to(self.width << 16);
+        self.undo.push_back(log);
+    }
+
+    /// A fresh slot under this tag, with a record of zeros.
+    pub(super) fn add_slot(&mut self, tag: u32) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slot_count as usize == self.segments.len() * SEGMENT_SLOTS {
+                self.segments.push(vec![0; SEGMENT_SLOTS * self.width].into_boxed_slice());
+                if self.tracks_changes {
+                    self.changed.resize(self.segments.len() * SEGMENT_SLOTS / 64, 0);
+                }
+            }
+            self.slot_count += 1;
+            self.slot_count - 1
+        });
+        self.index.insert(tag, slot);
+        slot
+    }
+
+    /// Gives a slot back whose group is gone for every reader.
+    pub(super) fn free_slot(&mut self, tag: u32, slot: u32) {
+        self.index.remove(tag, slot);
+        self.record_mut(slot).fill(0);
+        if let Some(bytes) = self.key_bytes.get_mut(slot as usize) {
+            *bytes = Box::default();
+        }
+        self.free.push(slot);
+    }
+
+    /// Marks a slot as changed since the last checkpoint.
+    #[inline]
+    pub(super) fn mark_changed(&mut self, slot: u32) {
+        if self.tracks_changes {
+            self.changed[slot as usize >> 6] |= 1 << (slot & 63);
+        }
+    }
+
+    /// Whether the slot changed since the last checkpoint.
+    pub(super) fn is_changed(&self, slot: u32) -> bool {
+        self.tracks_changes && self.changed[slot as usize >> 6] >> (slot & 63) & 1 == 1
+    }
+
+    /// Finds the slots of rows `start .. start + hashes.len()` into `self.slots`; `miss` is called for a row whose
+    /// group isn't there and gives it one.
+    pub(super) fn find_slots(
+        &mut self,
+        keys: &KeyRows,
+        start: usize,
+        hashes: &[u64],
+        mut miss: impl FnMut(&mut GroupRecords, usize) -> u32,
+    ) {
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.clear();
+        match keys {
+            KeyRows::OneWord(words) => {
+                let words = &words[start..start + hashes.len()];
+                self.probe(hashes, &mut slots, |records, row, slot| records.is_one_word(slot, words[row]), &mut miss);
+            }
+            _ => self.probe(hashes, &mut slots, |records, row, slot| records.is_key(slot, keys, start + row), &mut miss),
+        }
+        self.slots = slots;
+    }
+
+    #[inline]
+    fn is_one_word(&self, slot: u32, word: u64) -> bool {
+        let record = self.record(slot);
+        record[HEADER] == word && record[LINK] >> 32 == 0
+    }
+
+    /// Whether the slot's key is that of a row.
+    pub(super) fn is_key(&self, slot: u32, keys: &KeyRows, row: usize) -> bool {
+        match keys {
+            KeyRows::OneWord(words) => self.is_one_word(slot, words[row]),
+            KeyRows::Words { columns, nulls } => {
+                let record = self.record(slot);
+                let null_bits = nulls.as_ref().map_or(0, |n| n[row]);
+                record[LINK] >> 32 == u64::from(null_bits)
+                    && columns.iter().zip(&record[HEADER..]).all(|(column, word)| column[row] == *word)
+            }
+            KeyRows::Bytes(rows) => *self.key_bytes[slot as usize] == *rows.row(row),
+        }
+    }
+
+    /// The slot of one row's key.
+    pub(super) fn find_slot(&self, keys: &KeyRows, row: usize, hash: u64) -> Option<u32> {
+        self.index.find(SlotIndex::tag(hash), |slot| self.is_key(slot, keys, row))
+    }
+
+    #[inline]
+    fn probe(
+        &mut self,
+        hashes: &[u64],
+        slots: &mut Vec<u32>,
+        same: impl Fn(&GroupRecords, usize, u32) -> bool,
+        miss: &mut impl FnMut(&mut GroupRecords, usize) -> u32,
+    ) {
+        if self.index.is_large() {
+            // Two rounds of loads that don't wait for each other: index entries, then the records they point at.
+            for hash in hashes {
+                self.index.prefetch(SlotIndex::tag(*hash));
+            }
+            for hash in hashes {
+                if let Some(slot) = self.index.find(SlotIndex::tag(*hash), |_| true) {
+                    prefetch(&self.record(slot)[0]);
+                }
+            }
+        }
+        for (row, hash) in hashes.iter().enumerate() {
+            let found = self.index.find(SlotIndex::tag(*hash), |slot| same(self, row, slot));
+            let slot = match found {
+                Some(slot) => slot,
+                None => miss(self, row),
+            };
+            slots.push(slot);
+        }
+    }
+
+    /// Adds the weights to the groups of `self.slots`, logging each record that changes first in this epoch.
+    pub(super) fn touch(&mut self, epoch: Epoch, weights: Weights<'_>) {
+        let slots = std::mem::take(&mut self.slots);
+        let Some(mut log) = self.undo.pop_back() else { unreachable!("an epoch has begun") };
+        for (row, slot) in slots.iter().enumerate() {
+            let record = self.record_mut(*slot);
+            if record[STAMP] != epoch.0 {
+                log.records.extend_from_slice(record);
+                record[STAMP] = epoch.0;
+                record[LINK] = record[LINK] >> 32 << 32 | log.slots.len() as u64;
+                log.slots.push(*slot);
+                record[ROWS] = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
+                self.mark_changed(*slot);
+            } else {
+                record[ROWS] = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
+            }
+        }
+        self.undo.push_back(log);
+        self.slots = slots;
+    }
+
+    /// The words of one accumulator, together with the slots of the block at hand.
+    pub(super) fn words(&mut self, offset: usize, count: usize) -> (GroupWords<'_>, &[u32]) {
+        let words = GroupWords::new(&mut self.segments, SEGMENT_SHIFT, self.width, offset, count);
+        (words, &self.slots)
+    }
+
+    /// Copies the records of these slots one after another.
+    pub(super) fn gather(&self, slots: &[u32]) -> Vec<u64> {
+        let mut words = Vec::with_capacity(slots.len() * self.width);
+        for slot in slots {
+            words.extend_from_slice(self.record(*slot));
+        }
+        words
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let undo: usize = self.undo.iter().map(|log| log.records.capacity() * 8 + log.slots.capacity() * 4).sum();
+        let keys: usize = self.key_bytes.iter().map(|k| k.len() + 16).sum();
+        self.segments.len() * SEGMENT_SLOTS * self.width * 8 + self.index.memory_bytes() + undo + keys
+    }
+}
+
+/// Results of an accumulator for records laid one after another.
+pub(super) fn finish(
+    accumulator: &dyn Accumulator,
+    words: &[u64],
+    slots: &[u32],
+    width: usize,
+    offset: usize,
+) -> changelog::Finished {
+    let finished = accumulator.finish(&Records::new(words, slots, width, offset, accumulator.word_count()));
+    assert_eq!(finished.values.len(), slots.len(), "an accumulator has one result per record");
+    finished
+}
