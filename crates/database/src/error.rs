@@ -1,0 +1,82 @@
+//! What a client is told when a statement fails, and what it is told beside an answer.
+
+use std::fmt;
+
+use changelog::SqlState;
+
+/// Why a statement failed, in the parts that PostgreSQL's protocol has for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DatabaseError {
+    /// What kind of failure, as in PostgreSQL's appendix A.
+    pub sqlstate: SqlState,
+    /// One line.
+    pub message: String,
+    /// More about this case.
+    pub detail: Option<String>,
+    /// What the user could do.
+    pub hint: Option<String>,
+    /// Where in the statement's text, in characters from 1.
+    pub position: Option<usize>,
+}
+
+impl DatabaseError {
+    /// An error with this code (five characters) and message.
+    pub fn new(sqlstate: &str, message: impl Into<String>) -> DatabaseError {
+        let sqlstate = SqlState::parse(sqlstate).unwrap_or(SqlState(*b"XX000"));
+        DatabaseError { sqlstate, message: message.into(), detail: None, hint: None, position: None }
+    }
+
+    /// XX000: something that should not happen, or a failure of disk or memory that has no code of its own.
+    pub fn internal(message: impl Into<String>) -> DatabaseError {
+        DatabaseError::new("XX000", message)
+    }
+
+    /// 0A000: this is not supported.
+    pub fn unsupported(what: impl fmt::Display) -> DatabaseError {
+        DatabaseError::new("0A000", format!("{what} is not supported"))
+    }
+
+    /// The same error with a DETAIL line.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> DatabaseError {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same error with a HINT line.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> DatabaseError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error pointing at a character of the statement, from 1.
+    #[must_use]
+    pub fn at(mut self, position: usize) -> DatabaseError {
+        self.position = Some(position);
+        self
+    }
+}
+
+/// How grave a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `NOTICE`: worth knowing.
+    Notice,
+    /// `WARNING`: probably not meant.
+    Warning,
+}
+
+/// Something a client is told beside an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// How grave it is.
+    pub severity: Severity,
+    /// Its code; 00000 for a plain notice.
+    pub sqlstate: SqlState,
+    /// One line.
+    pub message: String,
+    /// More about this case.
+    pub detail: Option<String>,
+}
