@@ -1,1 +1,16 @@
 //! SQL functions and aggregates with PostgreSQL's semantics, one file each.
+//!
+//! - `aggregate`: accumulators that can undo, for views; `aggregate_udafs` registers the same code
+//!   with DataFusion for one-off queries.
+//! - `scalar`: functions, checked arithmetic (`pg_add` …) and casts where DataFusion differs.
+//! - `text_format`: the text form of every SQL type, both ways; casts, COPY and the wire use it.
+
+pub mod aggregate;
+pub mod scalar;
+pub mod text_format;
+
+mod error;
+
+pub use aggregate::{Argument, aggregate_function, aggregate_udafs};
+pub use error::PgError;
+pub use scalar::{CastTarget, cast_udf, scalar_udfs};

@@ -1,0 +1,225 @@
+//! Properties of every aggregate: retractions undo, order does not matter, partial results merge,
+//! saved groups load, and DataFusion's adapter says the same.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+use changelog::{Accumulator, ChangelogMode, Finished, GroupWords, Records};
+use proptest::prelude::*;
+
+use super::{Argument, aggregate_function};
+
+const GROUP_COUNT: usize = 3;
+
+/// An accumulator with records for a few groups, in two segments.
+struct Bench {
+    accumulator: Box<dyn Accumulator>,
+    segments: Vec<Box<[u64]>>,
+}
+
+impl Bench {
+    fn new(name: &str, arguments: &[Argument], mode: ChangelogMode) -> Bench {
+        let function = aggregate_function(name, arguments).expect("function exists");
+        let accumulator = function.accumulator(mode);
+        let width = accumulator.word_count();
+        let segments = (0..2).map(|_| vec![0; 2 * width].into_boxed_slice()).collect();
+        Bench { accumulator, segments }
+    }
+
+    fn with<R>(&mut self, run: impl FnOnce(&mut dyn Accumulator, &mut GroupWords<'_>) -> R) -> R {
+        let width = self.accumulator.word_count();
+        run(self.accumulator.as_mut(), &mut GroupWords::new(&mut self.segments, 1, width, 0, width))
+    }
+
+    fn fold(&mut self, slots: &[u32], column: &ArrayRef, weights: Option<&[i64]>) {
+        self.with(|a, groups| a.fold(groups, slots, std::slice::from_ref(column), weights));
+    }
+
+    fn read<R>(&self, read: impl FnOnce(&dyn Accumulator, &Records<'_>) -> R) -> R {
+        let width = self.accumulator.word_count();
+        let words: Vec<u64> = self.segments.concat()[..GROUP_COUNT * width].to_vec();
+        let slots: Vec<u32> = (0..GROUP_COUNT as u32).collect();
+        read(self.accumulator.as_ref(), &Records::new(&words, &slots, width, 0, width))
+    }
+
+    fn finish(&self) -> Finished {
+        self.read(|a, records| a.finish(records))
+    }
+
+    fn is_zero(&self) -> bool {
+        self.segments.iter().all(|s| s.iter().all(|w| *w == 0))
+    }
+}
+
+fn text(finished: &Finished) -> String {
+    format!("{:?} {:?}", finished.values, finished.errors)
+}
+
+/// A column of each type that values of the pool stand for.
+fn column(data_type: &DataType, picks: &[Option<i64>]) -> ArrayRef {
+    match data_type {
+        DataType::Boolean => Arc::new(picks.iter().map(|p| p.map(|p| p % 2 == 0)).collect::<BooleanArray>()),
+        DataType::Utf8 => Arc::new(picks.iter().map(|p| p.map(|p| format!("t{p}"))).collect::<StringArray>()),
+        DataType::Float64 => {
+            let pool = [0.0, -0.0, 1e308, -1e308, f64::MIN_POSITIVE, 5e-324, 1e16, 1.0, -1e16, 0.1, 2.5];
+            Arc::new(
+                picks.iter().map(|p| p.map(|p| pool[p.unsigned_abs() as usize % pool.len()])).collect::<Float64Array>(),
+            )
+        }
+        DataType::Int32 => Arc::new(picks.iter().map(|p| p.map(|p| p as i32)).collect::<Int32Array>()),
+        other => {
+            let base: ArrayRef = Arc::new(picks.iter().copied().collect::<Int64Array>());
+            arrow::compute::cast(&base, other).expect("castable")
+        }
+    }
+}
+
+fn subjects() -> Vec<(&'static str, DataType)> {
+    let numeric = DataType::Decimal128(20, 2);
+    let mut subjects = vec![("bool_and", DataType::Boolean), ("bool_or", DataType::Boolean)];
+    for name in ["count", "sum", "avg", "min", "max"] {
+        for data_type in [DataType::Int16, DataType::Int32, DataType::Int64, numeric.clone()] {
+            subjects.push((name, data_type));
+        }
+    }
+    for name in ["count", "min", "max"] {
+        subjects.push((name, DataType::Utf8));
+        subjects.push((name, DataType::Float64));
+    }
+    subjects
+}
+
+fn picks() -> impl Strategy<Value = Vec<(u32, Option<i64>)>> {
+    let value = prop_oneof![1 => Just(None), 6 => (-300i64..300).prop_map(Some)];
+    prop::collection::vec((0..GROUP_COUNT as u32, value), 1..40)
+}
+
+fn split(rows: &[(u32, Option<i64>)]) -> (Vec<u32>, Vec<Option<i64>>) {
+    rows.iter().copied().unzip()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn retractions_undo_and_order_is_free(kept in picks(), gone in picks()) {
+        for (name, data_type) in subjects() {
+            let arguments = [Argument::nullable(data_type.clone())];
+            let mut plain = Bench::new(name, &arguments, ChangelogMode::AppendOnly);
+            let (slots, values) = split(&kept);
+            plain.fold(&slots, &column(&data_type, &values), None);
+
+            // Interleaved: the retraction of a row may even come before its insertion.
+            let mut mixed: Vec<(u32, Option<i64>, i64)> = gone.iter().map(|(s, v)| (*s, *v, -1)).collect();
+            mixed.extend(kept.iter().rev().map(|(s, v)| (*s, *v, 1)));
+            mixed.extend(gone.iter().map(|(s, v)| (*s, *v, 1)));
+            let mut undone = Bench::new(name, &arguments, ChangelogMode::Retracting);
+            let slots: Vec<u32> = mixed.iter().map(|m| m.0).collect();
+            let values: Vec<Option<i64>> = mixed.iter().map(|m| m.1).collect();
+            let weights: Vec<i64> = mixed.iter().map(|m| m.2).collect();
+            undone.fold(&slots, &column(&data_type, &values), Some(&weights));
+            prop_assert_eq!(text(&plain.finish()), text(&undone.finish()), "{} of {}", name, data_type);
+
+            let (slots, values) = split(&kept);
+            undone.fold(&slots, &column(&data_type, &values), Some(&vec![-1; slots.len()]));
+            prop_assert!(undone.is_zero(), "{} of {} is empty after all is gone", name, data_type);
+            let empty = Bench::new(name, &arguments, ChangelogMode::Retracting);
+            prop_assert_eq!(text(&empty.finish()), text(&undone.finish()), "{} of {}", name, data_type);
+        }
+    }
+
+    #[test]
+    fn partial_results_merge(first in picks(), second in picks()) {
+        for (name, data_type) in subjects() {
+            let arguments = [Argument::nullable(data_type.clone())];
+            for mode in [ChangelogMode::AppendOnly, ChangelogMode::Retracting] {
+                let mut whole = Bench::new(name, &arguments, mode);
+                let mut merged = Bench::new(name, &arguments, mode);
+                for rows in [&first, &second] {
+                    let (slots, values) = split(rows);
+                    whole.fold(&slots, &column(&data_type, &values), None);
+                    let mut part = Bench::new(name, &arguments, mode);
+                    part.fold(&slots, &column(&data_type, &values), None);
+                    let partials = part.read(|a, records| a.partial(records)).expect("has partial results");
+                    if let Some(types) = aggregate_function(name, &arguments).expect("exists").partial_types(mode) {
+                        prop_assert_eq!(types, partials.iter().map(|p| p.data_type().clone()).collect::<Vec<_>>());
+                    }
+                    // In another order, as an exchange may give them.
+                    let order = UInt32Array::from(vec![2, 0, 1]);
+                    let partials: Vec<ArrayRef> =
+                        partials.iter().map(|p| take(p, &order, None).expect("in range")).collect();
+                    merged.with(|a, groups| a.merge(groups, &[2, 0, 1], &partials));
+                }
+                prop_assert_eq!(text(&whole.finish()), text(&merged.finish()), "{} of {}", name, data_type);
+            }
+        }
+    }
+
+    #[test]
+    fn saved_groups_load(before in picks(), after in picks()) {
+        for (name, data_type) in subjects() {
+            let arguments = [Argument::nullable(data_type.clone())];
+            let mut bench = Bench::new(name, &arguments, ChangelogMode::Retracting);
+            let (slots, values) = split(&before);
+            bench.fold(&slots, &column(&data_type, &values), None);
+
+            let mut loaded = Bench::new(name, &arguments, ChangelogMode::Retracting);
+            loaded.segments = bench.segments.clone();
+            for slot in 0..GROUP_COUNT as u32 {
+                let mut bytes = Vec::new();
+                bench.accumulator.save(slot, &mut bytes);
+                loaded.accumulator.load(slot, &bytes).expect("loads what was saved");
+            }
+            let (slots, values) = split(&after);
+            bench.fold(&slots, &column(&data_type, &values), None);
+            loaded.fold(&slots, &column(&data_type, &values), None);
+            prop_assert_eq!(text(&bench.finish()), text(&loaded.finish()), "{} of {}", name, data_type);
+        }
+    }
+}
+
+fn one(name: &str, column: ArrayRef) -> Finished {
+    let argument = Argument::nullable(column.data_type().clone());
+    let mut bench = Bench::new(name, &[argument], ChangelogMode::AppendOnly);
+    bench.fold(&vec![0; column.len()], &column, None);
+    bench.finish()
+}
+
+#[test]
+fn sums_that_do_not_fit_are_errors_until_they_fit_again() {
+    let column: ArrayRef = Arc::new(Int32Array::from(vec![i32::MAX]));
+    let mut bench = Bench::new("sum", &[Argument::not_null(DataType::Int32)], ChangelogMode::Retracting);
+    bench.fold(&[0], &column, Some(&[1 << 40]));
+    let errors = bench.finish().errors;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].1.sqlstate.as_str(), "22003");
+    assert_eq!(errors[0].1.message, "bigint out of range");
+    bench.fold(&[0], &column, Some(&[1 - (1 << 40)]));
+    let finished = bench.finish();
+    assert!(finished.errors.is_empty());
+    assert_eq!(arrow::util::display::array_value_to_string(&finished.values, 0).expect("shows"), "2147483647");
+}
+
+#[test]
+fn averages_round_half_away_from_zero() {
+    let shown = |values: Vec<i64>| {
+        let finished = one("avg", Arc::new(Int64Array::from(values)));
+        arrow::util::display::array_value_to_string(&finished.values, 0).expect("shows")
+    };
+    assert_eq!(shown(vec![1, 2]), "1.5000000000000000");
+    assert_eq!(shown(vec![1, 1, 0]), "0.6666666666666667");
+    assert_eq!(shown(vec![-1, -1, 0]), "-0.6666666666666667");
+    assert_eq!(shown(vec![i64::MAX, i64::MAX]), "9223372036854775807.0000000000000000");
+}
+
+#[test]
+fn extremes_of_floats_follow_postgresql() {
+    let floats = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
+    let shown = |f: Finished| arrow::util::display::array_value_to_string(&f.values, 0).expect("shows");
+    assert_eq!(shown(one("max", floats(vec![f64::INFINITY, -f64::NAN, 1.0]))), "NaN");
+    assert_eq!(shown(one("min", floats(vec![f64::NAN, f64::NEG_INFINITY]))), "-inf");
+    assert_eq!(shown(one("min", floats(vec![f64::NAN]))), "NaN");
+    assert_eq!(shown(one("max", floats(vec![f64::NEG_INFINITY]))), "-inf");
+}
