@@ -3,11 +3,21 @@
 //! Read `plan` for what a dataflow is as data, `operator` for the contract of its parts, `operators/` for the
 //! parts, `engine` for how a database drives them. Timely dataflow is named in `runtime/` only.
 
+mod engine;
+mod error;
+mod explain;
 mod expression;
+mod job;
+mod metrics;
 mod operator;
 pub mod operators;
 mod plan;
 
+pub use engine::{Engine, EngineOptions, OnComplete};
+pub use error::DataflowError;
+pub use explain::{explain, state_table_ids};
 pub use expression::{Column, Evaluated, Expression};
+pub use job::{Backfill, Job, JobOptions, JobProgress, JobState};
+pub use metrics::{JobMetrics, OperatorMetrics};
 pub use operator::{Operator, Output, RowErrors};
 pub use plan::{AggregateCall, DataflowPlan, Exchange, Node, OperatorSpec, OutputIdentity};
