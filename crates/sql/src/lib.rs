@@ -1,1 +1,28 @@
-//! sql
+//! From text to plan: parsing, binding, lowering of views to dataflow plans, and one-off queries on DataFusion.
+//!
+//! Read `parse` for what a statement is, `catalog` for what the planner must be told, `query` for one-off queries,
+//! `view` for maintained ones and `dml` for writes. Beside `functions`, this is the only crate that names DataFusion.
+
+mod catalog;
+mod dml;
+mod error;
+mod parse;
+mod query;
+mod run;
+mod sql_type;
+mod statement;
+mod view;
+
+pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
+pub use datafusion::sql::sqlparser::ast;
+pub use dml::{
+    DeletePlan, InsertPlan, OnConflict, RowExpressions, UpdatePlan, check_default, check_not_null, plan_copy,
+    plan_delete, plan_insert, plan_update,
+};
+pub use error::SqlError;
+pub use parse::{parse, parse_expression, parse_query};
+pub use query::{QueryPlan, RowStream, RunContext, plan_query};
+pub use run::{Cancel, QueryMemory};
+pub use sql_type::{BUILTIN_TYPES, BuiltinType, NUMERIC_DEFAULT, SqlType, TYPE_METADATA};
+pub use statement::{CreateSource, DropSource, Parsed, ShownKind, Statement, identifier, name_parts};
+pub use view::{ViewPlan, describe_view, lower_view};

@@ -1,0 +1,76 @@
+//! What runs of queries share and what stops them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use tokio::sync::Notify;
+
+use crate::SqlError;
+
+/// Stops a running query, from any thread.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    requested: AtomicBool,
+    notify: Notify,
+}
+
+impl Cancel {
+    /// Not cancelled.
+    #[must_use]
+    pub fn new() -> Arc<Cancel> {
+        Arc::new(Cancel::default())
+    }
+
+    /// Stops whatever runs with it; it stays cancelled.
+    pub fn cancel(&self) {
+        self.requested.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    /// Whether it has been cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is cancelled.
+    pub async fn cancelled(&self) {
+        loop {
+            let notified = self.notify.notified();
+            if self.is_cancelled() {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// Memory and scratch space that queries take from.
+pub struct QueryMemory {
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl fmt::Debug for QueryMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("QueryMemory")
+    }
+}
+
+impl QueryMemory {
+    /// Up to `bytes` for all queries together; what does not fit is sorted and aggregated on disk.
+    ///
+    /// # Errors
+    /// If there is no place for scratch files.
+    pub fn new(bytes: usize) -> Result<Arc<QueryMemory>, SqlError> {
+        let builder = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes)));
+        let runtime = builder.build_arc().map_err(|e| SqlError::internal(format!("query memory: {e}")))?;
+        Ok(Arc::new(QueryMemory { runtime }))
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
+        Arc::clone(&self.runtime)
+    }
+}
