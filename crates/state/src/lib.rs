@@ -6,16 +6,29 @@
 //!
 //! This is the only crate that names RocksDB. It knows no SQL and no network.
 
+mod checkpointer;
 mod error;
 mod group_table;
+mod journal;
+pub mod keys;
+mod memory_store;
 mod pins;
 mod read_table;
+mod rocks_store;
+mod row_store;
+mod sharded_table;
 mod state_table;
 mod store;
 
+pub use checkpointer::{BegunCheckpoint, CheckpointStats, Checkpointer};
 pub use error::StateError;
 pub use group_table::{AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions};
+pub use journal::{Journal, JournalOptions};
+pub use memory_store::MemoryStore;
 pub use pins::{EpochPins, Pin};
 pub use read_table::ReadTable;
+pub use rocks_store::{RocksOptions, RocksStore};
+pub use row_store::{ApplyOutcome, FoundRows, RowStore, RowStoreOptions};
+pub use sharded_table::ShardedTable;
 pub use state_table::{StateTable, StateTables};
-pub use store::{StateStore, WriteSet};
+pub use store::{PutRow, StateStore, WriteSet};
