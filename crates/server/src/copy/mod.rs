@@ -1,0 +1,9 @@
+//! COPY's files: PostgreSQL's text format and CSV, in both directions.
+
+mod fields;
+mod lines;
+mod read;
+mod write;
+
+pub use read::{CopyError, CopyReader};
+pub use write::CopyWriter;
