@@ -177,7 +177,8 @@ mod tests {
                 }
             }
             let (x, y) = (key(&a), key(&b));
-            prop_assert_eq!(Key::decode(&x.encode()), Some(x));
+            let encoded = x.encode();
+            prop_assert_eq!(Key::decode(&encoded), Some(x));
             prop_assert_eq!(x.encode().cmp(&y.encode()), x.cmp(&y));
         }
     }

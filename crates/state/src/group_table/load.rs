@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, ArrayRef};
-use changelog::{KeyGroup, hash_columns};
+use changelog::{KeyGroup, StateTableId, hash_columns};
 use parking_lot::{Condvar, Mutex};
 
 use super::index::SlotIndex;
 use super::keys::KeyRows;
 use super::{GroupTable, Groups, write_key};
 
+use crate::keys::Key;
 use crate::{StateError, StateStore};
 
 /// Rows read from the store and added under one lock.
@@ -86,7 +87,7 @@ fn load_all(weak: &Weak<GroupTable>) -> Result<(), StateError> {
     };
     drop(table);
     for key_group in key_groups {
-        let prefix = state_row_key(id, &[key_group as u8]);
+        let prefix = state_row_key(id, KeyGroup(key_group as u8), &[]);
         let mut from = Vec::new();
         loop {
             let rows = next_slice(store.as_ref(), &prefix, &from)?;
@@ -115,7 +116,7 @@ impl GroupTable {
     /// Reads the one group of a table without key columns.
     pub(super) fn load_global(&self) -> Result<(), StateError> {
         let Some(store) = &self.store else { return Ok(()) };
-        match store.get(&[state_row_key(self.id, &[0])])?.pop().flatten() {
+        match store.get(&[state_row_key(self.id, KeyGroup(0), &[])])?.pop().flatten() {
             Some(value) => self.read_value(&mut self.groups.write(), 0, &value),
             None => Ok(()),
         }
@@ -172,11 +173,8 @@ impl GroupTable {
         let stored_keys: Vec<Vec<u8>> = missing
             .iter()
             .map(|at| {
-                let mut below = vec![KeyGroup::of(placement[*at]).0];
-                if self.key_count > 0 {
-                    below.extend_from_slice(encoded.row(*at));
-                }
-                state_row_key(self.id, &below)
+                let key = if self.key_count > 0 { encoded.row(*at) } else { &[] };
+                state_row_key(self.id, KeyGroup::of(placement[*at]), key)
             })
             .collect();
         for (at, value) in missing.iter().zip(store.get(&stored_keys)?) {
@@ -191,9 +189,7 @@ impl GroupTable {
     }
 }
 
-fn state_row_key(id: changelog::StateTableId, below: &[u8]) -> Vec<u8> {
-    let mut key = vec![3];
-    key.extend_from_slice(&id.0.to_be_bytes());
-    key.extend_from_slice(below);
-    key
+/// The stored key of a group, whose own key is `key`.
+fn state_row_key(table: StateTableId, key_group: KeyGroup, key: &[u8]) -> Vec<u8> {
+    Key::StateRow { table, key_group, key }.encode()
 }

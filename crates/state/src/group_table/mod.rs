@@ -14,6 +14,8 @@ mod keys;
 mod load;
 mod read;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

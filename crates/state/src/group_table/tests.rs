@@ -1,0 +1,187 @@
+//! Random epochs against a map, with readers that hold past epochs.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use changelog::{Accumulator, Epoch, Finished, GroupWords, Records, StateTableId, Weights, hash_columns};
+use proptest::prelude::*;
+
+use super::{AccumulatorInput, GroupTable, GroupTableOptions};
+use crate::{EpochPins, ReadTable};
+
+/// The sum of a bigint column, in one wrapping word.
+#[derive(Debug)]
+struct Sum;
+
+impl Accumulator for Sum {
+    fn word_count(&self) -> usize {
+        1
+    }
+
+    fn fold(&mut self, groups: &mut GroupWords<'_>, slots: &[u32], arguments: &[ArrayRef], weights: Weights<'_>) {
+        let values = arguments[0].as_primitive::<Int64Type>();
+        for (row, slot) in slots.iter().enumerate() {
+            let weight = weights.map_or(1, |w| w[row]);
+            let word = &mut groups.at(*slot)[0];
+            *word = word.wrapping_add_signed(values.value(row) * weight);
+        }
+    }
+
+    fn finish(&self, records: &Records<'_>) -> Finished {
+        let values: ArrayRef = Arc::new(records.iter().map(|w| w[0] as i64).collect::<Int64Array>());
+        values.into()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum KeyKind {
+    Word,
+    Nullable,
+    Text,
+}
+
+fn table(kind: KeyKind, pins: &Arc<EpochPins>) -> Arc<GroupTable> {
+    let key = match kind {
+        KeyKind::Word => Field::new("k", DataType::Int64, false),
+        KeyKind::Nullable => Field::new("k", DataType::Int64, true),
+        KeyKind::Text => Field::new("k", DataType::Utf8, true),
+    };
+    GroupTable::new(GroupTableOptions {
+        id: StateTableId(7),
+        schema: Arc::new(Schema::new(vec![key, Field::new("sum", DataType::Int64, true)])),
+        key_count: 1,
+        placement_count: 1,
+        accumulators: vec![Box::new(Sum)],
+        pins: Arc::clone(pins),
+        store: None,
+        key_groups: 0..256,
+        restore: false,
+    })
+    .expect("an empty table opens")
+}
+
+fn key_column(kind: KeyKind, keys: &[Option<i64>]) -> ArrayRef {
+    match kind {
+        KeyKind::Word => Arc::new(keys.iter().map(|k| Some(k.unwrap_or(-1))).collect::<Int64Array>()),
+        KeyKind::Nullable => Arc::new(keys.iter().copied().collect::<Int64Array>()),
+        KeyKind::Text => Arc::new(keys.iter().map(|k| k.map(|k| format!("key {k}"))).collect::<StringArray>()),
+    }
+}
+
+type Rows = BTreeMap<String, i64>;
+
+fn rows_of(batch: &arrow::array::RecordBatch, rows: &mut Rows) {
+    let keys = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &Default::default()).expect("a key");
+    let sums = batch.column(1).as_primitive::<Int64Type>();
+    for row in 0..batch.num_rows() {
+        let key = if batch.column(0).is_null(row) { "NULL".to_owned() } else { keys.value(row).to_string() };
+        assert!(rows.insert(key, sums.value(row)).is_none(), "a key has one row");
+    }
+}
+
+fn scan(table: &GroupTable, epoch: Epoch) -> Rows {
+    let mut rows = Rows::new();
+    table
+        .scan(0, epoch, None, &mut |batch| {
+            rows_of(&batch, &mut rows);
+            ControlFlow::Continue(())
+        })
+        .expect("a table in memory can be read");
+    rows
+}
+
+/// Changes of one epoch: key, value, and whether the row is inserted or (an earlier one) retracted.
+type Step = Vec<(Option<i64>, i64, bool)>;
+
+fn check(kind: KeyKind, steps: Vec<Step>) {
+    let pins = EpochPins::new();
+    let table = table(kind, &pins);
+    let mut live: Vec<(Option<i64>, i64)> = Vec::new();
+    let mut changelog: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    let mut held = Vec::new();
+    for (at, step) in steps.into_iter().enumerate() {
+        let epoch = Epoch(at as u64 + 1);
+        let (mut keys, mut values, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, value, insert) in step {
+            let key = if matches!(kind, KeyKind::Word) { key.or(Some(-1)) } else { key };
+            let (key, value, weight) = match (insert, live.iter().position(|row| row.0 == key)) {
+                (false, Some(found)) => {
+                    let row = live.swap_remove(found);
+                    (row.0, row.1, -1)
+                }
+                _ => {
+                    live.push((key, value));
+                    (key, value, 1)
+                }
+            };
+            keys.push(key);
+            values.push(value);
+            weights.push(weight);
+        }
+        let keys = vec![key_column(kind, &keys)];
+        let mut hashes = Vec::new();
+        hash_columns(&keys, values.len(), &mut hashes);
+        let arguments = vec![Arc::new(Int64Array::from(values)) as ArrayRef];
+        let input = AccumulatorInput::Rows { arguments, filter: None };
+        table.fold(epoch, &keys, &hashes, Some(&weights), &[input]).expect("folds");
+        let changes = table.finish_epoch(epoch, true).expect("finishes").changes;
+        if let Some(changes) = changes {
+            for row in 0..changes.row_count() {
+                let mut one = Rows::new();
+                rows_of(changes.slice(row, 1).rows(), &mut one);
+                let (key, sum) = one.pop_first().expect("one row");
+                *changelog.entry((key, sum)).or_insert(0) += changes.weight(row);
+            }
+        }
+        changelog.retain(|_, weight| *weight != 0);
+        let mut expected = Rows::new();
+        for (key, value) in &live {
+            let name = match (kind, key) {
+                (_, None) => "NULL".to_owned(),
+                (KeyKind::Text, Some(key)) => format!("key {key}"),
+                (_, Some(key)) => key.to_string(),
+            };
+            *expected.entry(name).or_insert(0) += value;
+        }
+        assert!(changelog.values().all(|weight| *weight == 1), "each row once: {changelog:?}");
+        assert_eq!(changelog.keys().cloned().collect::<Rows>(), expected, "the changes add up to the result");
+        pins.publish(epoch);
+        assert_eq!(scan(&table, epoch), expected);
+        if at % 3 == 0 {
+            held.push((pins.pin(), expected));
+        }
+        if at % 5 == 4 {
+            held.remove(0);
+        }
+        for (pin, then) in &held {
+            assert_eq!(&scan(&table, pin.epoch()), then, "epoch {} as it was", pin.epoch());
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let change = (prop::option::weighted(0.8, 0..6i64), -50..50i64, any::<bool>());
+    prop::collection::vec(prop::collection::vec(change, 0..12), 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn word_keys_agree_with_a_map(steps in steps()) {
+        check(KeyKind::Word, steps);
+    }
+
+    #[test]
+    fn nullable_keys_agree_with_a_map(steps in steps()) {
+        check(KeyKind::Nullable, steps);
+    }
+
+    #[test]
+    fn text_keys_agree_with_a_map(steps in steps()) {
+        check(KeyKind::Text, steps);
+    }
+}
