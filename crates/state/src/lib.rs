@@ -10,7 +10,9 @@ mod checkpointer;
 mod error;
 mod group_table;
 mod journal;
+
 pub mod keys;
+mod loading;
 mod memory_store;
 mod pins;
 mod read_table;
