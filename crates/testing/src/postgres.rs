@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,9 @@ use crate::wire::Wire;
 
 /// Where Debian puts the server's programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+
+/// The cluster that the tests of this process share.
+static SHARED: tokio::sync::Mutex<Option<Postgres>> = tokio::sync::Mutex::const_new(None);
 
 /// A running cluster on a directory of its own; ends when dropped.
 #[derive(Debug)]
@@ -77,6 +81,27 @@ impl Postgres {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A fresh database in a cluster that all tests of the process share; its port and the database's name.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn shared_database() -> Result<(u16, String)> {
+        static DATABASES: AtomicUsize = AtomicUsize::new(0);
+        let mut shared = SHARED.lock().await;
+        let server = match &mut *shared {
+            Some(server) => server,
+            none => none.insert(Postgres::start().await?),
+        };
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        server.create_database(&name).await?;
+        Ok((server.port, name))
+    }
+
+    /// Ends the shared cluster, if there is one.
+    pub fn stop_shared() {
+        SHARED.blocking_lock().take();
     }
 
     async fn make_database(&self, name: &str, from: &str) -> Result<()> {

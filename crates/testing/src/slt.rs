@@ -13,7 +13,10 @@
 //! the file says `# keyfold only` in its first line.
 
 mod session;
+mod update;
 mod views;
+
+pub use update::update_file;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,8 +110,8 @@ pub fn applies(file: &Path, weather: Weather) -> bool {
 pub async fn run_file(file: &Path, weather: Weather, seed: u64) -> Result<()> {
     let records = sqllogictest::parse_file::<DefaultColumnType>(file).map_err(|e| anyhow!("{e}"))?;
     if weather == Weather::Reference {
-        let postgres = Postgres::start().await?;
-        let mut runner = Runner::new(move || Session::connect(postgres.port(), true));
+        let (port, database) = Postgres::shared_database().await?;
+        let mut runner = Runner::new(move || Session::connect(port, database.clone(), true));
         return run_on_reference(&mut runner, records).await;
     }
     let server = Arc::new(Mutex::new(Keyfold::start(weather.options()).await?));
@@ -140,7 +143,7 @@ pub async fn run_file(file: &Path, weather: Weather, seed: u64) -> Result<()> {
 type FileRunner = Runner<Session, Box<dyn FnMut() -> session::Connecting + Send>>;
 
 fn new_runner(port: u16) -> FileRunner {
-    Runner::new(Box::new(move || Session::connect(port, false)))
+    Runner::new(Box::new(move || Session::connect(port, "keyfold".into(), false)))
 }
 
 async fn run_on_reference<M>(runner: &mut Runner<Session, M>, records: Vec<Record<DefaultColumnType>>) -> Result<()>

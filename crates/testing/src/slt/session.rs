@@ -22,10 +22,10 @@ pub type Connecting = Pin<Box<dyn Future<Output = Result<Session, tokio_postgres
 
 impl Session {
     /// Connects; with `plain_views`, what says MATERIALIZED VIEW is sent as VIEW, which PostgreSQL keeps fresh.
-    pub fn connect(port: u16, plain_views: bool) -> Connecting {
+    pub fn connect(port: u16, database: String, plain_views: bool) -> Connecting {
         Box::pin(async move {
             let mut config = Config::new();
-            config.host("127.0.0.1").port(port).user("keyfold").dbname("keyfold");
+            config.host("127.0.0.1").port(port).user("keyfold").dbname(&database);
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(async move {
                 connection.await.ok();
@@ -87,7 +87,8 @@ impl AsyncDB for Session {
     }
 }
 
-fn shown(value: Option<&str>) -> String {
+/// A value as `sqllogictest-bin` prints it.
+pub fn shown(value: Option<&str>) -> String {
     match value {
         None => "NULL".into(),
         Some("") => "(empty)".into(),
@@ -95,7 +96,8 @@ fn shown(value: Option<&str>) -> String {
     }
 }
 
-fn with_plain_views(sql: &str) -> String {
+/// The statement with a plain view in place of a materialized one.
+pub fn with_plain_views(sql: &str) -> String {
     let start = words(sql, 3);
     let start: Vec<&str> = start.iter().map(String::as_str).collect();
     match start[..] {

@@ -6,13 +6,16 @@ mod source_tree;
 mod sql_files;
 
 use libtest_mimic::Arguments;
+use testing::postgres::Postgres;
 
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(source_tree::trials());
     trials.extend(sql_files::trials());
-    libtest_mimic::run(&arguments, trials).exit();
+    let outcome = libtest_mimic::run(&arguments, trials);
+    Postgres::stop_shared();
+    outcome.exit();
 }
 
 /// Runs a test that speaks to servers.

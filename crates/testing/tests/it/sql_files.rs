@@ -2,7 +2,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use testing::keyfold::repository_root;
-use testing::slt::{WEATHERS, Weather, applies, files, run_file};
+use testing::slt::{WEATHERS, Weather, applies, files, run_file, update_file};
 
 /// The place of the kill in the weather `killed`; `KEYFOLD_SEED` sets another.
 fn seed() -> u64 {
@@ -22,6 +22,9 @@ pub fn trials() -> Vec<Trial> {
             // Every file has its own place of the kill.
             let seed = seed() + if weather == Weather::Killed { name.as_os_str().len() as u64 } else { 0 };
             trials.push(Trial::test(format!("slt/{}/{}", name.display(), weather.name()), move || {
+                if weather == Weather::Reference && std::env::var_os("KEYFOLD_UPDATE").is_some() {
+                    crate::block_on(update_file(&file))?;
+                }
                 crate::block_on(run_file(&file, weather, seed))
             }));
         }
