@@ -1,0 +1,505 @@
+//! The operators `+ - * / %` and unary minus, as PostgreSQL computes them: checked, with its result types.
+//!
+//! 1. `operand_types` says which types two operands are cast to; text stands for an untyped literal.
+//! 2. `result_type` says what those give.
+//! 3. `compute` runs over the columns; an operand that is a constant is one value long.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+use super::function::{clock_of, no_function, plain, plain_type};
+use super::interval_math::{
+    add, add_interval, add_interval_in_zone, add_to_time, difference, divide, multiply, negate,
+};
+use super::numeric_math::{self, Scales, product_scale, quotient_scale};
+use crate::PgError;
+use crate::text_format::calendar::DAY;
+use crate::text_format::{TimeZone, type_name};
+
+/// An operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    Negate,
+}
+
+use Operator::{Add, Divide, Modulo, Multiply, Negate, Subtract};
+
+/// The operators as functions `pg_add`, `pg_subtract`, `pg_multiply`, `pg_divide`, `pg_modulo`, `pg_negate`.
+pub(super) fn udfs() -> Vec<Arc<ScalarUDF>> {
+    let udf = |operator| {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Arc::new(ScalarUDF::new_from_impl(Arithmetic { operator, signature }))
+    };
+    [Add, Subtract, Multiply, Divide, Modulo, Negate].into_iter().map(udf).collect()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Arithmetic {
+    operator: Operator,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Arithmetic {
+    fn name(&self) -> &str {
+        match self.operator {
+            Add => "pg_add",
+            Subtract => "pg_subtract",
+            Multiply => "pg_multiply",
+            Divide => "pg_divide",
+            Modulo => "pg_modulo",
+            Negate => "pg_negate",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let types: Vec<DataType> = types.iter().map(plain_type).collect();
+        let coerced = match types.as_slice() {
+            [operand] if self.operator == Negate => negated_type(operand).map(|t| vec![t]),
+            [left, right] if self.operator != Negate => {
+                operand_types(self.operator, left, right).map(|(left, right)| vec![left, right])
+            }
+            _ => None,
+        };
+        Ok(coerced.ok_or_else(|| self.no_operator(&types))?)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let result = match types {
+            [operand] => Some(operand.clone()),
+            [left, right] => result_type(self.operator, left, right),
+            _ => None,
+        };
+        Ok(result.ok_or_else(|| self.no_operator(types))?)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zone = clock_of(&args.config_options).time_zone;
+        let mut row_count = 1;
+        let mut constant = true;
+        let mut operands = Vec::with_capacity(2);
+        for arg in &args.args {
+            operands.push(match arg {
+                ColumnarValue::Array(column) => {
+                    constant = false;
+                    row_count = args.number_rows;
+                    Operand { column: plain(Arc::clone(column)), mask: usize::MAX }
+                }
+                ColumnarValue::Scalar(value) => Operand { column: plain(value.to_array()?), mask: 0 },
+            });
+        }
+        let call = Invocation { operator: self.operator, row_count, zone, result: args.return_field.data_type() };
+        let values = match operands.as_slice() {
+            [operand] => call.unary(operand)?,
+            [left, right] => call.binary(left, right)?,
+            _ => return Err(self.no_operator(&[]).into()),
+        };
+        if constant {
+            return ScalarValue::try_from_array(&values, 0).map(ColumnarValue::Scalar);
+        }
+        Ok(ColumnarValue::Array(values))
+    }
+}
+
+impl Arithmetic {
+    fn no_operator(&self, types: &[DataType]) -> PgError {
+        let sign = match self.operator {
+            Add => "+",
+            Subtract | Negate => "-",
+            Multiply => "*",
+            Divide => "/",
+            Modulo => "%",
+        };
+        match types {
+            [operand] => PgError::new(b"42883", format!("operator does not exist: {sign} {}", type_name(operand))),
+            [left, right] => PgError::new(
+                b"42883",
+                format!("operator does not exist: {} {sign} {}", type_name(left), type_name(right)),
+            ),
+            _ => no_function(self.name(), types),
+        }
+    }
+}
+
+fn is_integer(t: &DataType) -> bool {
+    matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64)
+}
+
+fn is_float(t: &DataType) -> bool {
+    matches!(t, DataType::Float32 | DataType::Float64)
+}
+
+fn is_numeric(t: &DataType) -> bool {
+    matches!(t, DataType::Decimal128(_, _))
+}
+
+fn is_number(t: &DataType) -> bool {
+    is_integer(t) || is_float(t) || is_numeric(t)
+}
+
+/// Untyped: a literal in quotes, or NULL.
+fn is_untyped(t: &DataType) -> bool {
+    matches!(t, DataType::Utf8 | DataType::Null)
+}
+
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+const TIME: DataType = DataType::Time64(TimeUnit::Microsecond);
+const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// The numeric type that holds every value of an integer type.
+fn numeric_of(t: &DataType) -> DataType {
+    match t {
+        DataType::Int16 => DataType::Decimal128(5, 0),
+        DataType::Int32 => DataType::Decimal128(10, 0),
+        DataType::Int64 => DataType::Decimal128(19, 0),
+        other => other.clone(),
+    }
+}
+
+fn negated_type(operand: &DataType) -> Option<DataType> {
+    match operand {
+        DataType::Null => Some(DataType::Int32),
+        DataType::Utf8 | DataType::UInt32 => Some(DataType::Float64),
+        t if is_number(t) || *t == INTERVAL => Some(t.clone()),
+        _ => None,
+    }
+}
+
+/// The types that the operands are cast to; `None` if there is no such operator.
+fn operand_types(operator: Operator, left: &DataType, right: &DataType) -> Option<(DataType, DataType)> {
+    use DataType::{Date32, Float64, Int32, Int64, Timestamp, UInt32};
+    let keep = || Some((left.clone(), right.clone()));
+    let additive = matches!(operator, Add | Subtract);
+    match (left, right) {
+        (UInt32, other) => operand_types(operator, &Int64, other),
+        (other, UInt32) => operand_types(operator, other, &Int64),
+        (l, r) if is_untyped(l) && is_untyped(r) => Some((Int32, Int32)),
+        (l, r) if is_untyped(l) => untyped_with(operator, r, Add).map(|l| (l, r.clone())),
+        (l, r) if is_untyped(r) => untyped_with(operator, l, operator).map(|r| (l.clone(), r)),
+        (l, r) if is_number(l) && is_number(r) => number_types(operator, l, r),
+        (l, r) if *l == INTERVAL && *r == INTERVAL && additive => keep(),
+        (l, r) if *l == INTERVAL && is_number(r) && matches!(operator, Multiply | Divide) => Some((INTERVAL, Float64)),
+        (l, r) if is_number(l) && *r == INTERVAL && operator == Multiply => Some((Float64, INTERVAL)),
+        (Date32, r) if is_integer(r) && additive => Some((Date32, Int32)),
+        (l, Date32) if is_integer(l) && operator == Add => Some((Int32, Date32)),
+        (Date32, Date32) if operator == Subtract => keep(),
+        (Date32, r) if *r == INTERVAL && additive => Some((TIMESTAMP, INTERVAL)),
+        (l, Date32) if *l == INTERVAL && operator == Add => Some((INTERVAL, TIMESTAMP)),
+        (Date32, r) if *r == TIME && operator == Add => keep(),
+        (l, Date32) if *l == TIME && operator == Add => keep(),
+        (l, r) if *l == TIME && *r == TIME && operator == Subtract => keep(),
+        (l, r) if *l == TIME && *r == INTERVAL && additive => keep(),
+        (l, r) if *l == INTERVAL && *r == TIME && operator == Add => keep(),
+        (Timestamp(_, _), r) if *r == INTERVAL && additive => keep(),
+        (l, Timestamp(_, _)) if *l == INTERVAL && operator == Add => keep(),
+        (Timestamp(_, a), Timestamp(_, b)) if operator == Subtract => {
+            // If either has a zone, both are instants.
+            let zoned = if a.is_some() { left } else { right };
+            if a.is_some() || b.is_some() { Some((zoned.clone(), zoned.clone())) } else { keep() }
+        }
+        (Date32, Timestamp(_, _)) if operator == Subtract => Some((right.clone(), right.clone())),
+        (Timestamp(_, _), Date32) if operator == Subtract => Some((left.clone(), left.clone())),
+        _ => None,
+    }
+}
+
+/// The type an untyped literal takes beside `other`. `literal_right` is Subtract when the literal is what is taken away.
+fn untyped_with(operator: Operator, other: &DataType, literal_right: Operator) -> Option<DataType> {
+    match other {
+        t if is_number(t) => Some(t.clone()),
+        t if *t == INTERVAL => Some(if matches!(operator, Multiply | Divide) { DataType::Float64 } else { INTERVAL }),
+        DataType::Date32 | DataType::Timestamp(_, _) if literal_right == Subtract => Some(other.clone()),
+        DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time64(_) if matches!(operator, Add | Subtract) => {
+            Some(if operator == Subtract && *other == TIME { TIME } else { INTERVAL })
+        }
+        _ => None,
+    }
+}
+
+fn number_types(operator: Operator, left: &DataType, right: &DataType) -> Option<(DataType, DataType)> {
+    use DataType::{Float32, Float64, Int16, Int32, Int64};
+    if is_float(left) || is_float(right) {
+        if operator == Modulo {
+            return None;
+        }
+        let both = if *left == Float32 && *right == Float32 { Float32 } else { Float64 };
+        return Some((both.clone(), both));
+    }
+    if is_numeric(left) || is_numeric(right) {
+        return Some((numeric_of(left), numeric_of(right)));
+    }
+    let wider = match (left, right) {
+        (Int64, _) | (_, Int64) => Int64,
+        (Int32, _) | (_, Int32) => Int32,
+        _ => Int16,
+    };
+    Some((wider.clone(), wider))
+}
+
+/// What the operator gives for operands of the types that `operand_types` gave.
+fn result_type(operator: Operator, left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType::{Date32, Decimal128, Int32, Timestamp};
+    Some(match (left, right) {
+        (Decimal128(_, l), Decimal128(_, r)) => Decimal128(38, numeric_scale(operator, *l, *r)),
+        (Date32, Date32) => Int32,
+        (Date32, r) if *r == TIME => TIMESTAMP,
+        (l, Date32) if *l == TIME => TIMESTAMP,
+        (Date32, _) | (_, Date32) => Date32,
+        (Timestamp(_, _), Timestamp(_, _)) => INTERVAL,
+        (Timestamp(_, _), _) => left.clone(),
+        (_, Timestamp(_, _)) => right.clone(),
+        (l, r) if *l == TIME && *r == TIME => INTERVAL,
+        (l, r) if *l == TIME || *r == TIME => TIME,
+        (l, r) if *l == INTERVAL || *r == INTERVAL => INTERVAL,
+        (l, r) if l == r && is_number(l) => l.clone(),
+        _ => return None,
+    })
+}
+
+fn numeric_scale(operator: Operator, left: i8, right: i8) -> i8 {
+    match operator {
+        Multiply => product_scale(left, right),
+        Divide => quotient_scale(left, right),
+        _ => left.max(right),
+    }
+}
+
+/// A column, or a constant: then the mask makes every index 0.
+struct Operand {
+    column: ArrayRef,
+    mask: usize,
+}
+
+impl Operand {
+    fn nulls(&self, row_count: usize) -> Option<NullBuffer> {
+        if self.mask == 0 {
+            return (self.column.null_count() > 0).then(|| NullBuffer::new_null(row_count));
+        }
+        self.column.nulls().cloned()
+    }
+}
+
+struct Invocation<'a> {
+    operator: Operator,
+    row_count: usize,
+    zone: TimeZone,
+    result: &'a DataType,
+}
+
+impl Invocation<'_> {
+    /// Applies `value` to every pair of values of which neither is NULL.
+    fn pairs<L, R, O>(
+        &self,
+        left: &Operand,
+        right: &Operand,
+        value: impl Fn(L::Native, R::Native) -> Result<O::Native, PgError>,
+    ) -> Result<ArrayRef, PgError>
+    where
+        L: ArrowPrimitiveType,
+        R: ArrowPrimitiveType,
+        O: ArrowPrimitiveType,
+    {
+        let nulls = NullBuffer::union(left.nulls(self.row_count).as_ref(), right.nulls(self.row_count).as_ref());
+        let (l, r) = (left.column.as_primitive::<L>().values(), right.column.as_primitive::<R>().values());
+        let mut values = Vec::with_capacity(self.row_count);
+        match &nulls {
+            None => {
+                for i in 0..self.row_count {
+                    values.push(value(l[i & left.mask], r[i & right.mask])?);
+                }
+            }
+            Some(nulls) => {
+                for i in 0..self.row_count {
+                    values.push(match nulls.is_valid(i) {
+                        true => value(l[i & left.mask], r[i & right.mask])?,
+                        false => O::Native::default(),
+                    });
+                }
+            }
+        }
+        let values = PrimitiveArray::<O>::new(values.into(), nulls);
+        Ok(Arc::new(values.with_data_type(self.result.clone())))
+    }
+
+    fn unary(&self, operand: &Operand) -> Result<ArrayRef, PgError> {
+        // The same loop over pairs of a value with itself.
+        macro_rules! negated {
+            ($arrow:ty, $value:expr) => {
+                self.pairs::<$arrow, $arrow, $arrow>(operand, operand, |v, _| $value(v))
+            };
+        }
+        macro_rules! checked {
+            ($arrow:ty) => {
+                negated!($arrow, |v: <$arrow as ArrowPrimitiveType>::Native| v
+                    .checked_neg()
+                    .ok_or_else(|| PgError::out_of_range(type_name(self.result))))
+            };
+        }
+        match operand.column.data_type() {
+            DataType::Int16 => checked!(Int16Type),
+            DataType::Int32 => checked!(Int32Type),
+            DataType::Int64 => checked!(Int64Type),
+            DataType::Float32 => negated!(Float32Type, |v: f32| Ok(-v)),
+            DataType::Float64 => negated!(Float64Type, |v: f64| Ok(-v)),
+            DataType::Decimal128(_, _) => negated!(Decimal128Type, |v: i128| Ok(-v)),
+            DataType::Interval(_) => negated!(IntervalMonthDayNanoType, negate),
+            other => Err(PgError::new(b"42883", format!("operator does not exist: - {}", type_name(other)))),
+        }
+    }
+
+    fn binary(&self, left: &Operand, right: &Operand) -> Result<ArrayRef, PgError> {
+        macro_rules! integers {
+            ($arrow:ty) => {{
+                let overflow = || PgError::out_of_range(type_name(self.result));
+                type Native = <$arrow as ArrowPrimitiveType>::Native;
+                let run = |value: fn(Native, Native) -> Option<Native>| {
+                    self.pairs::<$arrow, $arrow, $arrow>(left, right, |l, r| value(l, r).ok_or_else(overflow))
+                };
+                let nonzero = |value: fn(Native, Native) -> Option<Native>| {
+                    self.pairs::<$arrow, $arrow, $arrow>(left, right, |l, r| match r {
+                        0 => Err(PgError::division_by_zero()),
+                        r => value(l, r).ok_or_else(overflow),
+                    })
+                };
+                match self.operator {
+                    Add => {
+                        self.pairs::<$arrow, $arrow, $arrow>(left, right, |l, r| l.checked_add(r).ok_or_else(overflow))
+                    }
+                    Subtract => run(Native::checked_sub),
+                    Divide => nonzero(Native::checked_div),
+                    Modulo => nonzero(|l, r| Some(l.wrapping_rem(r))),
+                    _ => run(Native::checked_mul),
+                }
+            }};
+        }
+        match (left.column.data_type(), right.column.data_type()) {
+            (DataType::Int16, DataType::Int16) => integers!(Int16Type),
+            (DataType::Int32, DataType::Int32) => integers!(Int32Type),
+            (DataType::Int64, DataType::Int64) => integers!(Int64Type),
+            (DataType::Float32, DataType::Float32) => {
+                let operator = self.operator;
+                let narrow = |l: f32, r: f32| {
+                    let value = float(operator, l.into(), r.into())? as f32;
+                    check_float(value.into(), operator, l.into(), r.into()).map(|_| value)
+                };
+                self.pairs::<Float32Type, Float32Type, Float32Type>(left, right, narrow)
+            }
+            (DataType::Float64, DataType::Float64) => {
+                let operator = self.operator;
+                self.pairs::<Float64Type, Float64Type, Float64Type>(left, right, |l, r| float(operator, l, r))
+            }
+            (DataType::Decimal128(_, l), DataType::Decimal128(_, r)) => {
+                let scales = Scales { left: *l, right: *r, result: numeric_scale(self.operator, *l, *r) };
+                let value = match self.operator {
+                    Add => numeric_math::add,
+                    Subtract => numeric_math::subtract,
+                    Divide => numeric_math::quotient,
+                    Modulo => numeric_math::modulo,
+                    _ => numeric_math::multiply,
+                };
+                self.pairs::<Decimal128Type, Decimal128Type, Decimal128Type>(left, right, |l, r| value(l, r, scales))
+            }
+            _ => self.dates(left, right),
+        }
+    }
+
+    fn dates(&self, left: &Operand, right: &Operand) -> Result<ArrayRef, PgError> {
+        type Interval = IntervalMonthDayNanoType;
+        type Stamp = TimestampMicrosecondType;
+        type Time = Time64MicrosecondType;
+        let date_out_of_range = || PgError::new(b"22008", "date out of range");
+        let subtract = self.operator == Subtract;
+        let time_on = |days: i32, time: i64| Ok(i64::from(days) * DAY + time);
+        match (left.column.data_type(), right.column.data_type()) {
+            (DataType::Date32, DataType::Int32) => {
+                self.pairs::<Date32Type, Int32Type, Date32Type>(left, right, |l, r| {
+                    if subtract { l.checked_sub(r) } else { l.checked_add(r) }.ok_or_else(date_out_of_range)
+                })
+            }
+            (DataType::Int32, DataType::Date32) => self.dates(right, left),
+            (DataType::Date32, DataType::Date32) => {
+                self.pairs::<Date32Type, Date32Type, Int32Type>(left, right, |l, r| {
+                    l.checked_sub(r).ok_or_else(date_out_of_range)
+                })
+            }
+            (DataType::Date32, DataType::Time64(_)) => self.pairs::<Date32Type, Time, Stamp>(left, right, time_on),
+            (DataType::Time64(_), DataType::Date32) => {
+                self.pairs::<Time, Date32Type, Stamp>(left, right, |l, r| time_on(r, l))
+            }
+            (DataType::Timestamp(_, _), DataType::Timestamp(_, _)) => {
+                self.pairs::<Stamp, Stamp, Interval>(left, right, difference)
+            }
+            (DataType::Timestamp(_, zone), DataType::Interval(_)) => {
+                let zoned = zone.is_some();
+                self.pairs::<Stamp, Interval, Stamp>(left, right, |l, r| {
+                    let r = if subtract { negate(r)? } else { r };
+                    if zoned { add_interval_in_zone(l, r, &self.zone) } else { add_interval(l, r) }
+                })
+            }
+            (DataType::Interval(_), DataType::Timestamp(_, _) | DataType::Time64(_)) => self.dates(right, left),
+            (DataType::Time64(_), DataType::Time64(_)) => {
+                self.pairs::<Time, Time, Interval>(left, right, |l, r| super::interval_math::interval(0, 0, l - r))
+            }
+            (DataType::Time64(_), DataType::Interval(_)) => self.pairs::<Time, Interval, Time>(left, right, |l, r| {
+                Ok(add_to_time(l, if subtract { negate(r)? } else { r }))
+            }),
+            (DataType::Interval(_), DataType::Interval(_)) => {
+                self.pairs::<Interval, Interval, Interval>(left, right, |l, r| {
+                    add(l, if subtract { negate(r)? } else { r })
+                })
+            }
+            (DataType::Interval(_), DataType::Float64) => {
+                let value = if self.operator == Divide { divide } else { multiply };
+                self.pairs::<Interval, Float64Type, Interval>(left, right, value)
+            }
+            (DataType::Float64, DataType::Interval(_)) => self.dates(right, left),
+            (l, r) => {
+                let message = format!("operator does not exist for {} and {}", type_name(l), type_name(r));
+                Err(PgError::new(b"42883", message))
+            }
+        }
+    }
+}
+
+fn float(operator: Operator, l: f64, r: f64) -> Result<f64, PgError> {
+    let value = match operator {
+        Add => l + r,
+        Subtract => l - r,
+        Multiply => l * r,
+        _ if r == 0.0 && !l.is_nan() => return Err(PgError::division_by_zero()),
+        _ => l / r,
+    };
+    check_float(value, operator, l, r)
+}
+
+/// 22003 if finite operands gave infinity, or a product or quotient vanished.
+fn check_float(value: f64, operator: Operator, l: f64, r: f64) -> Result<f64, PgError> {
+    if value.is_infinite() && l.is_finite() && r.is_finite() {
+        return Err(PgError::new(b"22003", "value out of range: overflow"));
+    }
+    let vanished = match operator {
+        Multiply => l != 0.0 && r != 0.0,
+        Divide => l != 0.0 && r.is_finite(),
+        _ => false,
+    };
+    if value == 0.0 && vanished {
+        return Err(PgError::new(b"22003", "value out of range: underflow"));
+    }
+    Ok(value)
+}
