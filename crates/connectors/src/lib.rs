@@ -6,9 +6,11 @@
 
 mod clock;
 mod connector;
+mod counted;
 mod error;
 mod options;
 mod pace;
+mod random;
 mod source;
 
 mod datagen;

@@ -69,9 +69,5 @@ impl Options {
 
 /// The error for a value that cannot be.
 pub fn invalid(option: &str, value: &str, expected: &str) -> ConnectorError {
-    ConnectorError::OptionInvalid {
-        option: option.to_owned(),
-        value: value.to_owned(),
-        expected: expected.to_owned(),
-    }
+    ConnectorError::OptionInvalid { option: option.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
 }

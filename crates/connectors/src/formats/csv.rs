@@ -1,0 +1,228 @@
+//! CSV records, as PostgreSQL's COPY reads them.
+//!
+//! 1. A record ends at a line feed outside quotes; a carriage return before it is dropped.
+//! 2. A field that begins with a quote ends at the next single quote; two quotes are one.
+//! 3. An unquoted field equal to the null text is NULL; a quoted one never is.
+//! 4. What breaks these rules is bad up to the end of its first line, so that a lost quote costs
+//!    one line and not the rest of the file.
+
+use crate::ConnectorError;
+use crate::formats::fields::{Fields, Span};
+use crate::formats::{Split, Tail, TextFormat, line_end};
+use crate::options::{Options, invalid};
+
+/// How a CSV file is written.
+#[derive(Debug, Clone)]
+pub struct Csv {
+    columns: Vec<String>,
+    header: bool,
+    delimiter: u8,
+    null: Vec<u8>,
+}
+
+impl Csv {
+    /// Options: `header` (false), `delimiter` (,), `null` (the empty text).
+    pub fn new(columns: Vec<String>, options: &mut Options) -> Result<Self, ConnectorError> {
+        let header = options.bool("header", false)?;
+        let delimiter = options.take("delimiter").unwrap_or_else(|| ",".to_owned());
+        let delimiter = match delimiter.as_bytes() {
+            b"\\t" => b'\t',
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => *byte,
+            _ => return Err(invalid("delimiter", &delimiter, "expected one ASCII character, no quote or line break")),
+        };
+        let null = options.take("null").unwrap_or_default();
+        if null.bytes().any(|byte| byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r')) {
+            return Err(invalid("null", &null, "expected a text without quote, delimiter or line break"));
+        }
+        Ok(Self { columns, header, delimiter, null: null.into_bytes() })
+    }
+
+    /// Reads the quoted field that begins behind the quote before `from`: its text, and where its closing
+    /// quote's successor stands.
+    fn quoted(&self, block: &[u8], from: usize, tail: Tail, fields: &mut Fields) -> Result<(Span, usize), Quoted> {
+        let mut at = from;
+        let mut plain_from = from;
+        let unescaped_from = fields.unescaped.len();
+        loop {
+            let Some(length) = memchr::memchr(b'"', &block[at..]) else {
+                return Err(if tail == Tail::Open { Quoted::Incomplete } else { Quoted::Unterminated });
+            };
+            let quote = at + length;
+            match block.get(quote + 1) {
+                Some(b'"') => {
+                    fields.unescaped.extend_from_slice(&block[plain_from..=quote]);
+                    at = quote + 2;
+                    plain_from = at;
+                }
+                None if tail == Tail::Open => return Err(Quoted::Incomplete),
+                Some(&next) if next != self.delimiter && next != b'\n' && next != b'\r' => {
+                    return Err(Quoted::Trailing);
+                }
+                _ if plain_from == from => return Ok((Span::in_block(from, quote), quote + 1)),
+                _ => {
+                    fields.unescaped.extend_from_slice(&block[plain_from..quote]);
+                    return Ok((Span::in_unescaped(unescaped_from, fields.unescaped.len()), quote + 1));
+                }
+            }
+        }
+    }
+
+    /// Reads the fields of the record at `from`; gives their number and where the next record begins.
+    fn record(&self, block: &[u8], from: usize, tail: Tail, fields: &mut Fields) -> Result<(usize, usize), Quoted> {
+        let mut at = from;
+        let mut count = 0;
+        loop {
+            let (span, end) = if block.get(at) == Some(&b'"') {
+                self.quoted(block, at + 1, tail, fields)?
+            } else {
+                let rest = &block[at..];
+                let length = rest.iter().position(|&byte| byte == self.delimiter || byte == b'\n');
+                let end = at + length.unwrap_or(rest.len());
+                if length.is_none() && tail == Tail::Open {
+                    return Err(Quoted::Incomplete);
+                }
+                // A carriage return belongs to the line break, not to the last field.
+                let line_ends = block.get(end).is_none_or(|&byte| byte == b'\n');
+                let text_end = if line_ends && end > at && block[end - 1] == b'\r' { end - 1 } else { end };
+                let null = block[at..text_end] == self.null[..];
+                (if null { Span::NULL } else { Span::in_block(at, text_end) }, end)
+            };
+            count += 1;
+            if count <= self.columns.len() {
+                fields.push(span);
+            }
+            match block.get(end) {
+                Some(&byte) if byte == self.delimiter => at = end + 1,
+                Some(b'\n') => return Ok((count, end + 1)),
+                Some(_) => match block.get(end + 1) {
+                    Some(b'\n') => return Ok((count, end + 2)),
+                    None if tail == Tail::Open => return Err(Quoted::Incomplete),
+                    None => return Ok((count, end + 1)),
+                    Some(_) => return Err(Quoted::Trailing),
+                },
+                None if tail == Tail::Open => return Err(Quoted::Incomplete),
+                None => return Ok((count, end)),
+            }
+        }
+    }
+}
+
+/// Why a record could not be read.
+enum Quoted {
+    Incomplete,
+    Unterminated,
+    Trailing,
+}
+
+impl TextFormat for Csv {
+    fn has_header(&self) -> bool {
+        self.header
+    }
+
+    fn split(&self, block: &[u8], from: usize, tail: Tail, fields: &mut Fields) -> Split {
+        match &block[from..] {
+            [b'\n', ..] => return Split::Blank { next: from + 1 },
+            [b'\r', b'\n', ..] => return Split::Blank { next: from + 2 },
+            [b'\r'] if tail == Tail::Complete => return Split::Blank { next: from + 1 },
+            [] => return Split::Incomplete,
+            _ => {}
+        }
+        let (spans, unescaped) = (fields.len(), fields.unescaped.len());
+        let expected = self.columns.len();
+        let (error, next) = match self.record(block, from, tail, fields) {
+            Ok((count, next)) if count == expected => return Split::Record { next },
+            Ok((count, next)) if count > expected => ("extra data after last expected column".to_owned(), Some(next)),
+            Ok((count, next)) => (format!("missing data for column \"{}\"", self.columns[count]), Some(next)),
+            Err(Quoted::Incomplete) => (String::new(), None),
+            Err(Quoted::Unterminated) => ("unterminated CSV quoted field".to_owned(), line_end(block, from, tail)),
+            Err(Quoted::Trailing) => {
+                ("unexpected character behind a CSV quoted field".to_owned(), line_end(block, from, tail))
+            }
+        };
+        fields.truncate(spans);
+        fields.unescaped.truncate(unescaped);
+        match next {
+            Some(next) => Split::Bad { next, error },
+            None => Split::Incomplete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn csv(columns: usize, options: &[(&str, &str)]) -> Csv {
+        let options: BTreeMap<String, String> =
+            options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let columns = (0..columns).map(|column| format!("c{column}")).collect();
+        Csv::new(columns, &mut Options::new(&options)).unwrap()
+    }
+
+    /// The records of a whole text: fields joined by `|`, NULL as `~`, bad ones as `!error`.
+    fn records(csv: &Csv, text: &str) -> Vec<String> {
+        let block = text.as_bytes();
+        let mut at = 0;
+        let mut found = Vec::new();
+        while at < block.len() {
+            let mut fields = Fields::new(csv.columns.len());
+            match csv.split(block, at, Tail::Complete, &mut fields) {
+                Split::Record { next } => {
+                    let texts = (0..csv.columns.len()).map(|column| {
+                        let text = fields.column(column, block).next().unwrap();
+                        text.map_or("~".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
+                    });
+                    found.push(texts.collect::<Vec<_>>().join("|"));
+                    at = next;
+                }
+                Split::Bad { next, error } => {
+                    found.push(format!("!{error}"));
+                    at = next;
+                }
+                Split::Blank { next } => at = next,
+                Split::Incomplete => panic!("a complete text has no incomplete record"),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn fields_are_those_of_postgresql() {
+        let check = |text, expected: &[&str]| assert_eq!(records(&csv(3, &[]), text), expected, "{text:?}");
+        check("1,2,3\n4,5,6", &["1|2|3", "4|5|6"]);
+        check("1,2,3\r\n4,5,6\r\n", &["1|2|3", "4|5|6"]);
+        check(",\"\",a\"b\n\n\r\n", &["~||a\"b"]);
+        check("\"a\"\"b\",\"x,y\",\"p\nq\"\n", &["a\"b|x,y|p\nq"]);
+        check("\"a\",\"b\",\"c\"\r\n1,2,3", &["a|b|c", "1|2|3"]);
+        check(",,", &["~|~|~"]);
+    }
+
+    #[test]
+    fn a_bad_record_costs_one_line() {
+        let check = |text, expected: &[&str]| assert_eq!(records(&csv(2, &[]), text), expected, "{text:?}");
+        check("1\n1,2\n", &["!missing data for column \"c1\"", "1|2"]);
+        check("1,2,3\n1,2\n", &["!extra data after last expected column", "1|2"]);
+        check("\"a,2\n1,2\n", &["!unterminated CSV quoted field", "1|2"]);
+        check("\"a,2\n\"1\",2\n", &["!unexpected character behind a CSV quoted field", "1|2"]);
+        check("\"a\"b,2\n1,2", &["!unexpected character behind a CSV quoted field", "1|2"]);
+    }
+
+    #[test]
+    fn delimiter_and_null_text() {
+        let csv = csv(2, &[("delimiter", "\\t"), ("null", "NA")]);
+        assert_eq!(records(&csv, "NA\t\n\"NA\"\tx,y\n"), ["~|", "NA|x,y"]);
+    }
+
+    #[test]
+    fn a_cut_record_waits_for_its_rest() {
+        let csv = csv(2, &[]);
+        let whole = b"\"a\"\"b\",2\r\n";
+        for length in 0..whole.len() {
+            let mut fields = Fields::new(2);
+            assert_eq!(csv.split(&whole[..length], 0, Tail::Open, &mut fields), Split::Incomplete, "{length}");
+            assert_eq!((fields.len(), fields.unescaped.len()), (0, 0));
+        }
+        assert_eq!(csv.split(whole, 0, Tail::Open, &mut Fields::new(2)), Split::Record { next: whole.len() });
+    }
+}
