@@ -32,13 +32,19 @@ pub struct Listener {
 impl Listener {
     /// Takes the addresses; clients wait until `run`.
     pub fn bind(addresses: &[SocketAddr], instance: Arc<Instance>, password: Option<&str>) -> io::Result<Self> {
-        let sockets = addresses.iter().map(|address| {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_reuseaddr(true)?;
-            socket.bind(*address)?;
-            socket.listen(BACKLOG)
-        });
-        Ok(Self { sockets: sockets.collect::<io::Result<_>>()?, instance, password: password.map(Password::new) })
+        // A name may stand for an address that this machine does not have; one that works is enough.
+        let mut sockets = Vec::new();
+        let mut failure = io::Error::from(io::ErrorKind::InvalidInput);
+        for address in addresses {
+            match listen(*address) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) => failure = error,
+            }
+        }
+        match sockets.is_empty() {
+            true => Err(failure),
+            false => Ok(Self { sockets, instance, password: password.map(Password::new) }),
+        }
     }
 
     /// The addresses it listens on; useful when the port was 0.
@@ -59,6 +65,15 @@ impl Listener {
         shared.cancel_all();
         while acceptors.join_next().await.is_some() {}
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it: a client whose machine is gone is noticed at last.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts on one socket until the server stops; returns when all its connections have ended.

@@ -15,6 +15,7 @@ mod view;
 
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
 pub use datafusion::sql::sqlparser::ast;
+pub use functions::text_format;
 pub use dml::{
     DeletePlan, InsertPlan, OnConflict, RowExpressions, UpdatePlan, check_default, check_not_null, plan_copy,
     plan_delete, plan_insert, plan_update,

@@ -12,14 +12,12 @@ use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWo
 use super::Argument;
 use super::fold::{add_count, for_each_row, for_each_value};
 
-pub(super) fn function(arguments: &[Argument]) -> Option<Arc<dyn AggregateFunction>> {
-    Some(Arc::new(Count { all_rows: arguments.is_empty() }))
+pub(super) fn function(_arguments: &[Argument]) -> Option<Arc<dyn AggregateFunction>> {
+    Some(Arc::new(Count))
 }
 
 #[derive(Debug)]
-struct Count {
-    all_rows: bool,
-}
+struct Count;
 
 impl AggregateFunction for Count {
     fn name(&self) -> &str {
@@ -32,10 +30,6 @@ impl AggregateFunction for Count {
 
     fn accumulator(&self, _mode: ChangelogMode) -> Box<dyn Accumulator> {
         Box::new(CountAccumulator)
-    }
-
-    fn counts_rows(&self) -> bool {
-        self.all_rows
     }
 
     fn partial_types(&self, _mode: ChangelogMode) -> Option<Vec<DataType>> {

@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use database::{CopyFormat, CopyOptions};
 
 use crate::copy::CopyWriter;
-use crate::value::{TextColumn, TextSettings, UnsupportedType};
+use crate::value::{TextColumn, TextSettings, wire_type};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -73,17 +73,17 @@ impl<W: Write> Printer<W> {
             .columns()
             .iter()
             .zip(&self.fields)
-            .map(|(array, field)| TextColumn::new(array, field))
+            .map(|(array, field)| TextColumn::new(array, &wire_type(field)))
             .collect::<Result<_, _>>()?;
         match self.format {
-            ResultFormat::Table => self.table_rows(&columns, batch.num_rows())?,
+            ResultFormat::Table => self.table_rows(&columns, batch.num_rows()),
             ResultFormat::Csv => {
                 let options = csv_options();
                 let mut writer = CopyWriter::new(&options, &self.settings);
                 let mut line = BytesMut::new();
                 for row in 0..batch.num_rows() {
                     line.clear();
-                    writer.write_row(&mut line, &columns, row)?;
+                    writer.write_row(&mut line, &columns, row);
                     self.out.write_all(&line)?;
                 }
             }
@@ -113,15 +113,12 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    fn table_rows(&mut self, columns: &[TextColumn<'_>], row_count: usize) -> Result<(), UnsupportedType> {
-        let mut rows = Vec::with_capacity(row_count);
-        for row in 0..row_count {
-            rows.push(columns.iter().map(|column| self.text(column, row)).collect::<Result<Vec<_>, _>>()?);
-        }
+    fn table_rows(&mut self, columns: &[TextColumn<'_>], row_count: usize) {
+        let cells = |row| columns.iter().map(|column| self.text(column, row)).collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = (0..row_count).map(cells).collect();
         if let Some(table) = &mut self.table {
             table.add_rows(rows);
         }
-        Ok(())
     }
 
     fn json_row(&mut self, columns: &[TextColumn<'_>], row: usize) -> anyhow::Result<()> {
@@ -133,7 +130,7 @@ impl<W: Write> Printer<W> {
             }
             line.push_str(&serde_json::to_string(field.name())?);
             line.push(':');
-            let text = self.text(column, row)?;
+            let text = self.text(column, row);
             match field.data_type() {
                 _ if column.is_null(row) => line.push_str("null"),
                 DataType::Boolean => line.push_str(if text == "t" { "true" } else { "false" }),
@@ -147,12 +144,12 @@ impl<W: Write> Printer<W> {
         Ok(self.out.write_all(line.as_bytes())?)
     }
 
-    fn text(&self, column: &TextColumn<'_>, row: usize) -> Result<String, UnsupportedType> {
+    fn text(&self, column: &TextColumn<'_>, row: usize) -> String {
         let mut text = BytesMut::new();
         if !column.is_null(row) {
-            column.write(&mut text, row, &self.settings)?;
+            column.write(&mut text, row, &self.settings, &mut String::new());
         }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 

@@ -8,17 +8,14 @@ use super::numeric::write_numeric;
 use super::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, UnsupportedType, with_length};
 
 /// The version byte before a jsonb value.
-const JSONB_VERSION: u8 = 1;
+pub const JSONB_VERSION: u8 = 1;
+/// `json` shares its Arrow type with jsonb but has no version byte.
+const JSON_OID: u32 = 114;
 /// Lists nested deeper than this are refused, as in PostgreSQL.
 pub const DIMENSION_COUNT_MAX: usize = 6;
 
-/// Appends the value of `column` at `row`, which is not NULL. `element_oid` is used for arrays only.
-pub fn write_value(
-    out: &mut BytesMut,
-    column: &Column<'_>,
-    row: usize,
-    element_oid: u32,
-) -> Result<(), UnsupportedType> {
+/// Appends the value of `column` at `row`, which is not NULL. `leaf_oid` is its type, or that of an array's elements.
+pub fn write_value(out: &mut BytesMut, column: &Column<'_>, row: usize, leaf_oid: u32) -> Result<(), UnsupportedType> {
     match column {
         Column::Null => {}
         Column::Boolean(array) => out.put_u8(u8::from(array.value(row))),
@@ -31,14 +28,22 @@ pub fn write_value(
         Column::Numeric(array, scale) => write_numeric(out, array.value(row), *scale),
         Column::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),
         Column::Json(array) => {
-            out.put_u8(JSONB_VERSION);
+            if leaf_oid != JSON_OID {
+                out.put_u8(JSONB_VERSION);
+            }
             out.extend_from_slice(array.value(row).as_bytes());
         }
         Column::Bytes(array) => out.extend_from_slice(array.value(row)),
-        Column::Date(array) => out.put_i32(array.value(row).wrapping_sub(POSTGRES_EPOCH_DAYS)),
+        Column::Date(array) => out.put_i32(match array.value(row) {
+            infinity @ (i32::MIN | i32::MAX) => infinity,
+            days => days.saturating_sub(POSTGRES_EPOCH_DAYS),
+        }),
         Column::Time(array) => out.put_i64(array.value(row)),
         Column::Timestamp(array) | Column::TimestampTz(array) => {
-            out.put_i64(array.value(row).wrapping_sub(POSTGRES_EPOCH_MICROS));
+            out.put_i64(match array.value(row) {
+                infinity @ (i64::MIN | i64::MAX) => infinity,
+                micros => micros.saturating_sub(POSTGRES_EPOCH_MICROS),
+            });
         }
         Column::Interval(array) => {
             let value = array.value(row);
@@ -47,13 +52,13 @@ pub fn write_value(
             out.put_i32(value.months);
         }
         Column::Uuid(array) => out.extend_from_slice(array.value(row)),
-        Column::List(array) => write_list(out, array, row, element_oid)?,
+        Column::List(array) => write_list(out, array, row, leaf_oid)?,
     }
     Ok(())
 }
 
 /// Dimensions, whether there are NULLs, the elements' type; then length and lower bound of each dimension; then the elements.
-fn write_list(out: &mut BytesMut, array: &ListArray, row: usize, element_oid: u32) -> Result<(), UnsupportedType> {
+fn write_list(out: &mut BytesMut, array: &ListArray, row: usize, leaf_oid: u32) -> Result<(), UnsupportedType> {
     let mut values = array.value(row);
     let mut lengths = vec![values.len()];
     while let Some(inner) = values.as_any().downcast_ref::<ListArray>() {
@@ -71,7 +76,7 @@ fn write_list(out: &mut BytesMut, array: &ListArray, row: usize, element_oid: u3
     }
     out.put_i32(lengths.len() as i32);
     out.put_i32(i32::from(values.null_count() > 0));
-    out.put_u32(element_oid);
+    out.put_u32(leaf_oid);
     for length in &lengths {
         out.put_i32(*length as i32);
         out.put_i32(1);
@@ -81,7 +86,7 @@ fn write_list(out: &mut BytesMut, array: &ListArray, row: usize, element_oid: u3
         if values.is_null(element) {
             out.put_i32(-1);
         } else {
-            with_length(out, |out| write_value(out, &column, element, 0))?;
+            with_length(out, |out| write_value(out, &column, element, leaf_oid))?;
         }
     }
     Ok(())

@@ -9,13 +9,7 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
 
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::FieldRef;
-use bytes::BytesMut;
-
 use super::UnsupportedType;
-use super::text::{self, TextSettings};
-use super::wire_type::wire_type;
 
 /// A column by its Arrow array; one variant per type of the type table.
 #[derive(Debug, Clone, Copy)]
@@ -68,29 +62,28 @@ impl<'a> Column<'a> {
             other => return Err(UnsupportedType(other.clone())),
         })
     }
-}
 
-/// A column whose values are wanted as text.
-pub struct TextColumn<'a> {
-    column: Column<'a>,
-    nulls: Option<&'a NullBuffer>,
-    is_vector: bool,
-}
-
-impl<'a> TextColumn<'a> {
-    pub fn new(array: &'a ArrayRef, field: &FieldRef) -> Result<Self, UnsupportedType> {
-        Ok(Self { column: Column::new(array)?, nulls: array.nulls(), is_vector: wire_type(field).is_vector() })
-    }
-
+    /// Whether the value at `row` is NULL.
     pub fn is_null(&self, row: usize) -> bool {
-        matches!(self.column, Column::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
-    }
-
-    /// Appends the value at `row`, which is not NULL.
-    pub fn write(&self, out: &mut BytesMut, row: usize, settings: &TextSettings) -> Result<(), UnsupportedType> {
-        match self.is_vector {
-            true => text::write_vector(out, &self.column, row, settings),
-            false => text::write_value(out, &self.column, row, settings),
+        match self {
+            Self::Null => true,
+            Self::Boolean(array) => array.is_null(row),
+            Self::Int16(array) => array.is_null(row),
+            Self::Int32(array) => array.is_null(row),
+            Self::Int64(array) => array.is_null(row),
+            Self::Oid(array) => array.is_null(row),
+            Self::Float32(array) => array.is_null(row),
+            Self::Float64(array) => array.is_null(row),
+            Self::Numeric(array, _) => array.is_null(row),
+            Self::Text(array) => array.is_null(row),
+            Self::Json(array) => array.is_null(row),
+            Self::Bytes(array) => array.is_null(row),
+            Self::Date(array) => array.is_null(row),
+            Self::Time(array) => array.is_null(row),
+            Self::Timestamp(array) | Self::TimestampTz(array) => array.is_null(row),
+            Self::Interval(array) => array.is_null(row),
+            Self::Uuid(array) => array.is_null(row),
+            Self::List(array) => array.is_null(row),
         }
     }
 }

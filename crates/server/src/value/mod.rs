@@ -9,11 +9,10 @@ mod row;
 mod text;
 mod wire_type;
 
-pub use column::TextColumn;
 pub use parameter::{ParameterError, read_parameter};
 pub use parse::{ValueError, parse_values};
 pub use row::{RowEncoder, WireColumn};
-pub use text::{TextSettings, TimeZone};
+pub use text::{TextColumn, TextSettings};
 pub use wire_type::{WireType, parameter_field, wire_type};
 
 use arrow::datatypes::DataType;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array,
-    LargeStringArray, ListArray, PrimitiveArray, StringArray, UInt32Array, new_empty_array, new_null_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array, ListArray,
+    PrimitiveArray, StringArray, UInt32Array, new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
@@ -12,7 +12,7 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 
-use super::binary::DIMENSION_COUNT_MAX;
+use super::binary::{DIMENSION_COUNT_MAX, JSONB_VERSION};
 use super::numeric::{NumericError, read_numeric};
 use super::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, TextSettings, parse_values};
 use crate::wire::{Fields, MalformedMessage, ValueFormat};
@@ -49,12 +49,27 @@ pub fn read_parameter(
 ) -> Result<ArrayRef, ParameterError> {
     let Some(bytes) = bytes else { return Ok(new_null_array(field.data_type(), 1)) };
     match format {
-        ValueFormat::Binary => read_binary(field.data_type(), bytes),
+        ValueFormat::Binary => read_binary(field.data_type(), bytes, settings),
         ValueFormat::Text => {
-            let texts = StringArray::from(vec![read_text(bytes)?]);
+            let text = read_text(bytes)?;
+            if let Some(array) = read_plain(field.data_type(), text) {
+                return Ok(array);
+            }
+            let texts = StringArray::from(vec![text]);
             parse_values(&texts, field, settings).map_err(|error| ParameterError::new(&error.sqlstate, error.message))
         }
     }
+}
+
+/// Plain integers and text, by far the most frequent; `None` leaves the rest, errors too, to the input functions.
+fn read_plain(data_type: &DataType, text: &str) -> Option<ArrayRef> {
+    Some(match data_type {
+        DataType::Int16 => Arc::new(Int16Array::from(vec![text.parse::<i16>().ok()?])),
+        DataType::Int32 => Arc::new(Int32Array::from(vec![text.parse::<i32>().ok()?])),
+        DataType::Int64 => Arc::new(Int64Array::from(vec![text.parse::<i64>().ok()?])),
+        DataType::Utf8 => Arc::new(StringArray::from(vec![text])),
+        _ => return None,
+    })
 }
 
 fn read_text(bytes: &[u8]) -> Result<&str, ParameterError> {
@@ -68,7 +83,7 @@ fn read_text(bytes: &[u8]) -> Result<&str, ParameterError> {
     }
 }
 
-fn read_binary(data_type: &DataType, bytes: &[u8]) -> Result<ArrayRef, ParameterError> {
+fn read_binary(data_type: &DataType, bytes: &[u8], settings: &TextSettings) -> Result<ArrayRef, ParameterError> {
     Ok(match data_type {
         DataType::Boolean => Arc::new(BooleanArray::from(vec![fixed::<1>(bytes)?[0] != 0])),
         DataType::Int16 => Arc::new(Int16Array::from(vec![i16::from_be_bytes(fixed(bytes)?)])),
@@ -79,7 +94,7 @@ fn read_binary(data_type: &DataType, bytes: &[u8]) -> Result<ArrayRef, Parameter
         DataType::Float64 => Arc::new(PrimitiveArray::<Float64Type>::from(vec![f64::from_be_bytes(fixed(bytes)?)])),
         DataType::Decimal128(precision, scale) => read_decimal(bytes, *precision, *scale)?,
         DataType::Utf8 => Arc::new(StringArray::from(vec![read_text(bytes)?])),
-        DataType::LargeUtf8 => read_json(bytes)?,
+        DataType::LargeUtf8 => read_json(bytes, settings)?,
         DataType::Binary => Arc::new(BinaryArray::from(vec![bytes])),
         DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from(vec![read_date(bytes)?])),
         DataType::Time64(_) => {
@@ -101,7 +116,7 @@ fn read_binary(data_type: &DataType, bytes: &[u8]) -> Result<ArrayRef, Parameter
             let array = FixedSizeBinaryArray::try_from_iter(std::iter::once(uuid));
             Arc::new(array.map_err(|_| ParameterError::malformed())?)
         }
-        DataType::List(item) => read_list(data_type, item, bytes)?,
+        DataType::List(item) => read_list(data_type, item, bytes, settings)?,
         other => {
             return Err(ParameterError::new("0A000", format!("parameters of type {other} cannot be read")));
         }
@@ -126,12 +141,12 @@ fn read_decimal(bytes: &[u8], precision: u8, scale: i8) -> Result<ArrayRef, Para
     Ok(Arc::new(array.with_precision_and_scale(precision, scale).map_err(|_| out_of_range())?))
 }
 
-fn read_json(bytes: &[u8]) -> Result<ArrayRef, ParameterError> {
+fn read_json(bytes: &[u8], settings: &TextSettings) -> Result<ArrayRef, ParameterError> {
     // jsonb has a version byte before the text, json has not.
-    let text = read_text(bytes.strip_prefix(&[1]).unwrap_or(bytes))?;
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| ParameterError::new("22P02", "invalid input syntax for type json"))?;
-    Ok(Arc::new(LargeStringArray::from(vec![value.to_string()])))
+    let text = read_text(bytes.strip_prefix(&[JSONB_VERSION]).unwrap_or(bytes))?;
+    let field = Field::new("json", DataType::LargeUtf8, true);
+    let texts = StringArray::from(vec![text]);
+    parse_values(&texts, &field, settings).map_err(|error| ParameterError::new(&error.sqlstate, error.message))
 }
 
 fn read_date(bytes: &[u8]) -> Result<i32, ParameterError> {
@@ -158,7 +173,12 @@ fn read_interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, ParameterError> {
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
 
-fn read_list(data_type: &DataType, item: &Arc<Field>, bytes: &[u8]) -> Result<ArrayRef, ParameterError> {
+fn read_list(
+    data_type: &DataType,
+    item: &Arc<Field>,
+    bytes: &[u8],
+    settings: &TextSettings,
+) -> Result<ArrayRef, ParameterError> {
     let mut fields = Fields::new(bytes);
     let dimension_count = fields.i32()?;
     let (_has_null, _element_oid) = (fields.i32()?, fields.i32()?);
@@ -178,7 +198,7 @@ fn read_list(data_type: &DataType, item: &Arc<Field>, bytes: &[u8]) -> Result<Ar
     let mut elements = Vec::new();
     for _ in 0..element_count {
         elements.push(match fields.value()? {
-            Some(value) => read_binary(item.data_type(), value)?,
+            Some(value) => read_binary(item.data_type(), value, settings)?,
             None => new_null_array(item.data_type(), 1),
         });
     }

@@ -1,13 +1,12 @@
 //! Rows of a result batch, written as `DataRow` messages straight into the output buffer.
 
-use arrow::array::{Array, RecordBatch};
-use arrow::buffer::NullBuffer;
+use arrow::array::RecordBatch;
 use bytes::{BufMut, BytesMut};
 
 use super::column::Column;
-use super::text::TextSettings;
+use super::text::{TextColumn, TextSettings};
 use super::wire_type::WireType;
-use super::{UnsupportedType, binary, text, with_length};
+use super::{UnsupportedType, binary, with_length};
 use crate::wire::ValueFormat;
 
 /// A result column and the format in which the client wants it.
@@ -21,12 +20,12 @@ pub struct WireColumn {
 pub struct RowEncoder<'a> {
     columns: Vec<EncodedColumn<'a>>,
     settings: &'a TextSettings,
+    scratch: String,
 }
 
-struct EncodedColumn<'a> {
-    column: Column<'a>,
-    nulls: Option<&'a NullBuffer>,
-    wire: WireColumn,
+enum EncodedColumn<'a> {
+    Text(TextColumn<'a>),
+    Binary { column: Column<'a>, leaf_oid: u32 },
 }
 
 impl<'a> RowEncoder<'a> {
@@ -37,20 +36,26 @@ impl<'a> RowEncoder<'a> {
         settings: &'a TextSettings,
     ) -> Result<Self, UnsupportedType> {
         assert_eq!(batch.num_columns(), wire.len(), "a result batch has the columns that were announced");
-        let columns =
-            batch.columns().iter().zip(wire).map(|(array, wire)| {
-                Ok(EncodedColumn { column: Column::new(array)?, nulls: array.nulls(), wire: *wire })
+        let mut columns = Vec::with_capacity(wire.len());
+        for (array, wire) in batch.columns().iter().zip(wire) {
+            columns.push(match wire.format {
+                ValueFormat::Text => EncodedColumn::Text(TextColumn::new(array, &wire.wire_type)?),
+                ValueFormat::Binary => {
+                    EncodedColumn::Binary { column: Column::new(array)?, leaf_oid: wire.wire_type.leaf_oid() }
+                }
             });
-        Ok(Self { columns: columns.collect::<Result<_, _>>()?, settings })
+        }
+        Ok(Self { columns, settings, scratch: String::new() })
     }
 
     /// Appends a `DataRow`. After an error nothing of it is left in `out`.
-    pub fn write_row(&self, out: &mut BytesMut, row: usize) -> Result<(), UnsupportedType> {
+    pub fn write_row(&mut self, out: &mut BytesMut, row: usize) -> Result<(), UnsupportedType> {
         let start = out.len();
         out.put_u8(b'D');
+        let (columns, settings, scratch) = (&self.columns, self.settings, &mut self.scratch);
         let written = with_total_length(out, |out| {
-            out.put_u16(self.columns.len() as u16);
-            self.columns.iter().try_for_each(|column| column.write(out, row, self.settings))
+            out.put_u16(columns.len() as u16);
+            columns.iter().try_for_each(|column| column.write(out, row, settings, scratch))
         });
         if written.is_err() {
             out.truncate(start);
@@ -60,16 +65,27 @@ impl<'a> RowEncoder<'a> {
 }
 
 impl EncodedColumn<'_> {
-    fn write(&self, out: &mut BytesMut, row: usize, settings: &TextSettings) -> Result<(), UnsupportedType> {
-        if matches!(self.column, Column::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+    fn write(
+        &self,
+        out: &mut BytesMut,
+        row: usize,
+        settings: &TextSettings,
+        scratch: &mut String,
+    ) -> Result<(), UnsupportedType> {
+        let is_null = match self {
+            Self::Text(column) => column.is_null(row),
+            Self::Binary { column, .. } => column.is_null(row),
+        };
+        if is_null {
             out.put_i32(-1);
             return Ok(());
         }
-        let wire_type = &self.wire.wire_type;
-        with_length(out, |out| match self.wire.format {
-            ValueFormat::Text if wire_type.is_vector() => text::write_vector(out, &self.column, row, settings),
-            ValueFormat::Text => text::write_value(out, &self.column, row, settings),
-            ValueFormat::Binary => binary::write_value(out, &self.column, row, wire_type.element_oid),
+        with_length(out, |out| match self {
+            Self::Text(column) => {
+                column.write(out, row, settings, scratch);
+                Ok(())
+            }
+            Self::Binary { column, leaf_oid } => binary::write_value(out, column, row, *leaf_oid),
         })
     }
 }

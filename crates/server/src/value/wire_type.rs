@@ -23,6 +23,11 @@ pub struct WireType {
 }
 
 impl WireType {
+    /// The type itself, or that of an array's elements.
+    pub fn leaf_oid(&self) -> u32 {
+        if self.element_oid == 0 { self.oid } else { self.element_oid }
+    }
+
     /// Whether it is `int2vector` or `oidvector`, arrays with a look of their own.
     pub fn is_vector(&self) -> bool {
         matches!(self.oid, INT2VECTOR_OID | OIDVECTOR_OID)

@@ -9,10 +9,12 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use database::{CancelHandle, ConnectOptions, DatabaseError, Instance, Session};
+use futures::FutureExt;
 use parking_lot::Mutex;
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use thiserror::Error;
@@ -252,7 +254,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         tokio::pin!(stopped);
         loop {
             // The client may be waiting for what has gathered, unless it has sent more already.
-            if !input.has_frame() && self.output.flush().await.is_err() {
+            if (!input.has_frame() || self.output.is_full()) && self.output.flush().await.is_err() {
                 break;
             }
             let frame = tokio::select! {
@@ -265,10 +267,12 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
                 }
             };
             let failure = match frame {
-                Ok(frame) => match self.take(frame).await {
-                    Ok(Next::Continue) => continue,
-                    Ok(Next::Close) | Err(Failure::Io(_)) => break,
-                    Err(Failure::Statement(report) | Failure::Fatal(report)) => *report,
+                // A panic is our mistake: it ends this connection and no other.
+                Ok(frame) => match AssertUnwindSafe(self.take(frame)).catch_unwind().await {
+                    Ok(Ok(Next::Continue)) => continue,
+                    Ok(Ok(Next::Close) | Err(Failure::Io(_))) => break,
+                    Ok(Err(Failure::Statement(report) | Failure::Fatal(report))) => *report,
+                    Err(_) => Report::new("XX000", "internal error: the statement made the server's code panic"),
                 },
                 Err(error @ (InputError::Length | InputError::Type(_))) => {
                     Report::protocol_violation(error.to_string())

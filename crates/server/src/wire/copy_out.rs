@@ -36,10 +36,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
                 let out = self.output.buffer();
                 let start = out.len();
                 out.extend_from_slice(b"d\0\0\0\0");
-                if let Err(error) = writer.write_row(out, &columns, row) {
-                    out.truncate(start);
-                    return Err(unsupported(error));
-                }
+                writer.write_row(out, &columns, row);
                 let length = (out.len() - start - 1) as u32;
                 out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
                 if self.output.is_full() {

@@ -160,7 +160,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         rows: std::ops::Range<usize>,
         columns: &[WireColumn],
     ) -> Result<(), Failure> {
-        let encoder = RowEncoder::new(batch, columns, &self.settings).map_err(unsupported)?;
+        let mut encoder = RowEncoder::new(batch, columns, &self.settings).map_err(unsupported)?;
         for row in rows {
             encoder.write_row(self.output.buffer(), row).map_err(unsupported)?;
             if self.output.is_full() {
