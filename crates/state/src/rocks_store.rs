@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions, Options, ReadOptions,
-    SstFileWriter, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter,
+    WriteBatch, WriteOptions,
 };
 
 use crate::keys::meta_key;

@@ -144,9 +144,7 @@ impl RowStore {
         let visible = match segment.visible(start, frozen.epoch) {
             Visible::None => return Ok(Some(NewRows { batch: segment.rows().slice(0, 0), ids: Vec::new(), next })),
             Visible::All => (start..end).map(|place| Some(wanted(place))).collect::<BooleanArray>(),
-            Visible::Some(mask) => {
-                (start..end).map(|place| Some(mask.value(place - start) && wanted(place))).collect()
-            }
+            Visible::Some(mask) => (start..end).map(|place| Some(mask.value(place - start) && wanted(place))).collect(),
         };
         let ids = (start..end).filter(|place| visible.value(place - start)).map(|place| segment.id(place)).collect();
         let batch = segment.rows().slice(start, end - start);

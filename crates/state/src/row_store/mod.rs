@@ -175,10 +175,7 @@ impl RowStore {
 
     /// Insertions, one row per copy, and retractions, with how many copies of each.
     #[expect(clippy::type_complexity, reason = "both parts are optional and used once")]
-    fn split(
-        &self,
-        batch: &ChangeBatch,
-    ) -> Result<(Option<RecordBatch>, Option<(RecordBatch, Vec<u64>)>), StateError> {
+    fn split(&self, batch: &ChangeBatch) -> Result<(Option<RecordBatch>, Option<(RecordBatch, Vec<u64>)>), StateError> {
         let rows = self.with_own_schema(batch.rows())?;
         let Some(weights) = batch.weights() else { return Ok((Some(rows), None)) };
         if weights.iter().all(|weight| *weight == 1) {
@@ -194,8 +191,7 @@ impl RowStore {
             .filter(|(_, weight)| **weight > 0)
             .flat_map(|(row, weight)| std::iter::repeat_n(row as u32, *weight as usize))
             .collect();
-        let negative: UInt32Array =
-            (0..weights.len()).filter(|row| weights[*row] < 0).map(|row| row as u32).collect();
+        let negative: UInt32Array = (0..weights.len()).filter(|row| weights[*row] < 0).map(|row| row as u32).collect();
         let inserted = if positive.is_empty() { None } else { Some(take_record_batch(&rows, &positive)?) };
         if negative.is_empty() {
             return Ok((inserted, None));
@@ -395,7 +391,6 @@ fn hashes_of(columns: &[ArrayRef], row_count: usize) -> Vec<u64> {
     hash_columns(columns, row_count, &mut hashes);
     hashes
 }
-
 
 #[cfg(test)]
 mod tests;

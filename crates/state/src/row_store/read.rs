@@ -154,11 +154,7 @@ impl RowStore {
         }
     }
 
-    fn gather(
-        &self,
-        used: &BTreeMap<usize, (usize, RecordBatch)>,
-        found: &[Place],
-    ) -> Result<RecordBatch, StateError> {
+    fn gather(&self, used: &BTreeMap<usize, (usize, RecordBatch)>, found: &[Place]) -> Result<RecordBatch, StateError> {
         let schema = self.schema();
         if found.is_empty() {
             return Ok(RecordBatch::new_empty(schema));

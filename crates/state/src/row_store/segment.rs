@@ -216,7 +216,8 @@ impl Segment {
             Begins::All(_) => 0,
             Begins::Each(begins) => begins.capacity(),
         };
-        let words = ids + begins + self.ends.as_ref().map_or(0, Vec::capacity) + self.stored.as_ref().map_or(0, Vec::capacity);
+        let words =
+            ids + begins + self.ends.as_ref().map_or(0, Vec::capacity) + self.stored.as_ref().map_or(0, Vec::capacity);
         columns + words * size_of::<u64>() + size_of::<Segment>()
     }
 }

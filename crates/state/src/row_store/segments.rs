@@ -101,11 +101,7 @@ impl Segments {
 
     /// Gives up what no reader from `retained` on can see, and merges small segments. `forget` is told of each segment with
     /// rows that are about to be given up.
-    pub(super) fn tidy(
-        &mut self,
-        retained: Epoch,
-        forget: &mut dyn FnMut(&Segments, usize),
-    ) -> Result<(), StateError> {
+    pub(super) fn tidy(&mut self, retained: Epoch, forget: &mut dyn FnMut(&Segments, usize)) -> Result<(), StateError> {
         while let Some((_, id)) = self.ended.pop_front_if(|(end, _)| *end <= retained.0) {
             let Some((number, _)) = self.locate(id) else { continue };
             let segment = &mut self.list[number];
