@@ -74,6 +74,9 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// The word of every record that holds the total weight of the group's rows.
+    pub const ROW_COUNT_WORD: usize = 2;
+
     /// `slots.len()` records of `width` words each, of which `offset .. offset + count` are looked at.
     ///
     /// # Panics
@@ -101,6 +104,12 @@ impl<'a> Records<'a> {
     #[must_use]
     pub fn slots(&self) -> &'a [u32] {
         self.slots
+    }
+
+    /// The total weight of the rows that the group of record `i` has.
+    #[must_use]
+    pub fn row_count(&self, i: usize) -> i64 {
+        self.words[i * self.width + Records::ROW_COUNT_WORD] as i64
     }
 
     /// The accumulator's words of record `i` (not of slot i).
@@ -197,6 +206,11 @@ pub trait AggregateFunction: Send + Sync + Debug {
 
     /// A new accumulator without groups, for an input of this mode.
     fn accumulator(&self, mode: ChangelogMode) -> Box<dyn Accumulator>;
+
+    /// Whether the result is just the number of the group's rows, as `count(*)`.
+    fn counts_rows(&self) -> bool {
+        false
+    }
 
     /// The types of the columns that the accumulator's `partial` gives; `None` if it gives none in this mode.
     fn partial_types(&self, _mode: ChangelogMode) -> Option<Vec<DataType>> {

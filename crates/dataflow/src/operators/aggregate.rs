@@ -13,7 +13,7 @@ use arrow::compute::{filter, is_not_null, prep_null_mask_filter};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, ChangelogMode, Epoch, KEY_GROUP_COUNT, KeyGroup, StateTableId, canonical_key, hash_columns};
-use state::{AccumulatorInput, EpochPins, GroupTable, GroupTableOptions, StateError, StateStore};
+use state::{AccumulatorInput, EpochPins, GroupTable, GroupTableOptions, RowCount, StateError, StateStore};
 
 use crate::{AggregateCall, Operator, Output};
 
@@ -73,8 +73,14 @@ impl Aggregate {
             key_groups: key_groups.clone(),
             restore: options.restore,
         };
-        let accumulators =
-            options.aggregates.iter().map(|call| call.function.accumulator(options.input_mode)).collect();
+        let accumulators = options
+            .aggregates
+            .iter()
+            .map(|call| match call.function.counts_rows() && !call.distinct && call.filter.is_none() {
+                true => Box::new(RowCount),
+                false => call.function.accumulator(options.input_mode),
+            })
+            .collect();
         let table = GroupTable::new(table_options(
             options.state_table,
             Arc::clone(&options.output_schema),

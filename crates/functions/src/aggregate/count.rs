@@ -12,12 +12,14 @@ use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWo
 use super::Argument;
 use super::fold::{add_count, for_each_row, for_each_value};
 
-pub(super) fn function(_arguments: &[Argument]) -> Option<Arc<dyn AggregateFunction>> {
-    Some(Arc::new(Count))
+pub(super) fn function(arguments: &[Argument]) -> Option<Arc<dyn AggregateFunction>> {
+    Some(Arc::new(Count { all_rows: arguments.is_empty() }))
 }
 
 #[derive(Debug)]
-struct Count;
+struct Count {
+    all_rows: bool,
+}
 
 impl AggregateFunction for Count {
     fn name(&self) -> &str {
@@ -30,6 +32,10 @@ impl AggregateFunction for Count {
 
     fn accumulator(&self, _mode: ChangelogMode) -> Box<dyn Accumulator> {
         Box::new(CountAccumulator)
+    }
+
+    fn counts_rows(&self) -> bool {
+        self.all_rows
     }
 
     fn partial_types(&self, _mode: ChangelogMode) -> Option<Vec<DataType>> {

@@ -14,6 +14,7 @@ mod keys;
 mod load;
 mod read;
 mod records;
+mod row_count;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use checkpoint::Frozen;
 use keys::{KeyForm, KeyRows};
 use load::Loading;
 use records::{GroupRecords, HEADER, LINK, ROWS, finish};
+pub use row_count::RowCount;
 
 /// Rows folded at a time: their records stay in the inner caches from one accumulator to the next.
 const BLOCK_ROWS: usize = 1024;
@@ -555,12 +557,11 @@ impl Groups {
 
     /// Remembers the groups that this epoch left without rows.
     fn note_emptied(&mut self, global: bool) {
-        let Some(log) = self.records.undo.back() else { return };
-        for slot in &log.slots {
-            let rows = self.records.record(*slot)[ROWS] as i64;
+        for slot in std::mem::take(&mut self.records.perhaps_empty) {
+            let rows = self.records.record(slot)[ROWS] as i64;
             debug_assert!(rows >= 0, "a group never has fewer than no rows");
             if rows <= 0 && !global {
-                self.emptied.push(*slot);
+                self.emptied.push(slot);
             }
         }
     }

@@ -21,10 +21,13 @@ use super::keys::KeyRows;
 
 pub(super) const STAMP: usize = 0;
 pub(super) const LINK: usize = 1;
-pub(super) const ROWS: usize = 2;
+pub(super) const ROWS: usize = Records::ROW_COUNT_WORD;
 pub(super) const HEADER: usize = 3;
-const SEGMENT_SHIFT: u32 = 12;
+/// Large enough for huge pages; pages that were never used take no memory.
+const SEGMENT_SHIFT: u32 = 16;
 const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
+/// Rows whose loads are begun together; their cache lines fit the first level.
+const PREFETCH_ROWS: usize = 128;
 
 /// Records of one epoch as they were before it, in the order of their first change.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub(super) struct GroupRecords {
     /// A bit for each slot changed since the last checkpoint; empty when nothing is checkpointed.
     pub(super) changed: Vec<u64>,
     pub(super) tracks_changes: bool,
+    /// Slots whose group had no rows at some moment of this epoch.
+    pub(super) perhaps_empty: Vec<u32>,
     /// Slots of the batch block at hand, kept to save allocations.
     pub(super) slots: Vec<u32>,
 }
@@ -66,6 +71,7 @@ impl GroupRecords {
             spare: None,
             changed: Vec::new(),
             tracks_changes,
+            perhaps_empty: Vec::new(),
             slots: Vec::new(),
         }
     }
@@ -109,12 +115,13 @@ impl GroupRecords {
         }
         debug_assert!(self.undo.back().is_none_or(|log| log.epoch < epoch), "epochs ascend");
         let mut log = self.spare.take().unwrap_or_default();
+        // A log that one huge epoch blew up is not kept for the small ones that follow.
+        let (slots_kept, records_kept) = (log.slots.len() * 4, log.records.len() * 4);
         log.epoch = epoch;
         log.slots.clear();
         log.records.clear();
-        // A log that one huge epoch blew up is not kept for the small ones that follow.
-        log.slots.shrink_to(1 << 16);
-        log.records.shrink_to(self.width << 16);
+        log.slots.shrink_to(slots_kept.max(1 << 12));
+        log.records.shrink_to(records_kept.max(self.width << 12));
         self.undo.push_back(log);
     }
 
@@ -211,18 +218,21 @@ impl GroupRecords {
         same: impl Fn(&GroupRecords, usize, u32) -> bool,
         miss: &mut impl FnMut(&mut GroupRecords, usize) -> u32,
     ) {
-        if self.index.is_large() {
-            // Two rounds of loads that don't wait for each other: index entries, then the records they point at.
-            for hash in hashes {
-                self.index.prefetch(SlotIndex::tag(*hash));
-            }
-            for hash in hashes {
-                if let Some(slot) = self.index.find(SlotIndex::tag(*hash), |_| true) {
-                    prefetch(&self.record(slot)[0]);
+        for (row, hash) in hashes.iter().enumerate() {
+            if row % PREFETCH_ROWS == 0 && self.index.is_large() {
+                // Two rounds of loads that don't wait for each other: index entries, then the records they point at.
+                let ahead = &hashes[row..hashes.len().min(row + PREFETCH_ROWS)];
+                for hash in ahead {
+                    self.index.prefetch(SlotIndex::tag(*hash));
+                }
+                for hash in ahead {
+                    if let Some(slot) = self.index.find(SlotIndex::tag(*hash), |_| true) {
+                        let record = self.record(slot);
+                        prefetch(&record[0]);
+                        prefetch(&record[self.width - 1]);
+                    }
                 }
             }
-        }
-        for (row, hash) in hashes.iter().enumerate() {
             let found = self.index.find(SlotIndex::tag(*hash), |slot| same(self, row, slot));
             let slot = match found {
                 Some(slot) => slot,
@@ -238,15 +248,20 @@ impl GroupRecords {
         let Some(mut log) = self.undo.pop_back() else { unreachable!("an epoch has begun") };
         for (row, slot) in slots.iter().enumerate() {
             let record = self.record_mut(*slot);
+            let rows = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
             if record[STAMP] != epoch.0 {
-                log.records.extend_from_slice(record);
+                // Word by word: a copy of so few bytes is not worth a call.
+                log.records.extend(record.iter().copied());
                 record[STAMP] = epoch.0;
                 record[LINK] = record[LINK] >> 32 << 32 | log.slots.len() as u64;
                 log.slots.push(*slot);
-                record[ROWS] = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
+                record[ROWS] = rows;
                 self.mark_changed(*slot);
             } else {
-                record[ROWS] = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
+                record[ROWS] = rows;
+            }
+            if rows == 0 {
+                self.perhaps_empty.push(*slot);
             }
         }
         self.undo.push_back(log);
@@ -271,7 +286,7 @@ impl GroupRecords {
     pub(super) fn memory_bytes(&self) -> usize {
         let undo: usize = self.undo.iter().map(|log| log.records.capacity() * 8 + log.slots.capacity() * 4).sum();
         let keys: usize = self.key_bytes.iter().map(|k| k.len() + 16).sum();
-        self.segments.len() * SEGMENT_SLOTS * self.width * 8 + self.index.memory_bytes() + undo + keys
+        self.slot_count as usize * self.width * 8 + self.index.memory_bytes() + undo + keys
     }
 }
 
