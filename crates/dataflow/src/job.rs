@@ -1,12 +1,18 @@
 //! A job: one maintained query as its creator sees it.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-use changelog::{ChangeBatch, Epoch, JobId, RelationId, StateTableId};
-use state::ReadTable;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use changelog::{ChangeBatch, Epoch, JobId, RelationId, RowError, StateTableId};
+use parking_lot::Mutex;
+use state::{ReadTable, RowStore, StateTable, StateTables};
 
-use crate::{DataflowError, DataflowPlan, JobMetrics};
+use crate::completion::Completion;
+use crate::{DataflowError, DataflowPlan, JobMetrics, RowErrors};
 
 /// What a job is made of.
 #[derive(Debug)]
@@ -78,6 +84,8 @@ pub struct Job {
     pub upstream: Vec<RelationId>,
     /// Its state tables. The store keeps their rows after the job is dropped, until they are deleted by these ids.
     pub state_tables: Vec<StateTableId>,
+    pub(crate) status: Arc<JobStatus>,
+    pub(crate) completion: Arc<Completion>,
 }
 
 impl Job {
@@ -86,12 +94,176 @@ impl Job {
     /// # Errors
     /// If the job fails or is dropped before that.
     pub fn wait_caught_up(&self) -> Result<(), DataflowError> {
-        Err(DataflowError::Worker { message: "not built yet".to_owned() })
+        match self.completion.wait_settled(&self.status)? {
+            JobState::Failed(message) => Err(DataflowError::JobFailed { message }),
+            JobState::Dropped => Err(DataflowError::JobDropped { job: self.id }),
+            JobState::Backfilling | JobState::Running => Ok(()),
+        }
     }
 
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> JobProgress {
-        JobProgress { state: JobState::Backfilling, backfilled_rows: 0 }
+        let backfilled_rows = self.status.backfilled_rows.load(Ordering::Relaxed);
+        JobProgress { state: self.status.state(), backfilled_rows }
+    }
+}
+
+/// The columns of a job's errors.
+pub(crate) fn error_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![text("sqlstate"), text("message")]))
+}
+
+/// What the workers and the engine share about a job.
+#[derive(Debug)]
+pub(crate) struct JobStatus {
+    pub id: JobId,
+    state: Mutex<JobState>,
+    /// Failed or dropped: operators are not called any more.
+    stopped: AtomicBool,
+    pub backfilled_rows: AtomicU64,
+    /// Rows that were sent through exchanges and not applied yet.
+    pub in_flight_rows: AtomicI64,
+    /// Workers that have taken in the backfill and what had queued up behind it.
+    pub ready_workers: AtomicUsize,
+    /// Workers that have finished the epochs up to `counts_after`.
+    pub caught_up_workers: AtomicUsize,
+    counts_after: AtomicU64,
+    /// The jobs that read this one.
+    readers: Mutex<Vec<Weak<JobStatus>>>,
+    /// State tables by worker, for checkpoints.
+    tables: Vec<(usize, Arc<dyn StateTable>)>,
+    errors: Arc<RowStore>,
+    waiting_errors: Mutex<BTreeMap<u64, RowErrors>>,
+}
+
+impl JobStatus {
+    pub fn new(id: JobId, tables: Vec<(usize, Arc<dyn StateTable>)>, errors: Arc<RowStore>) -> Arc<JobStatus> {
+        Arc::new(JobStatus {
+            id,
+            state: Mutex::new(JobState::Backfilling),
+            stopped: AtomicBool::new(false),
+            backfilled_rows: AtomicU64::new(0),
+            in_flight_rows: AtomicI64::new(0),
+            ready_workers: AtomicUsize::new(0),
+            caught_up_workers: AtomicUsize::new(0),
+            counts_after: AtomicU64::new(0),
+            readers: Mutex::new(Vec::new()),
+            tables,
+            errors,
+            waiting_errors: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    pub fn state(&self) -> JobState {
+        self.state.lock().clone()
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<String> {
+        match &*self.state.lock() {
+            JobState::Failed(message) => Some(message.clone()),
+            _ => None,
+        }
+    }
+
+    /// From backfilling to running; false if it has stopped meanwhile.
+    pub fn set_running(&self) -> bool {
+        let mut state = self.state.lock();
+        let was_backfilling = *state == JobState::Backfilling;
+        if was_backfilling {
+            *state = JobState::Running;
+        }
+        was_backfilling
+    }
+
+    /// False if it had stopped already.
+    pub fn set_failed(&self, message: &str) -> bool {
+        let mut state = self.state.lock();
+        if matches!(*state, JobState::Failed(_) | JobState::Dropped) {
+            return false;
+        }
+        *state = JobState::Failed(message.to_owned());
+        self.stopped.store(true, Ordering::Release);
+        true
+    }
+
+    pub fn set_dropped(&self) {
+        *self.state.lock() = JobState::Dropped;
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// The epoch after which the job counts for what is complete.
+    pub fn counts_after(&self) -> u64 {
+        self.counts_after.load(Ordering::Acquire)
+    }
+
+    pub fn set_counts_after(&self, epoch: Epoch) {
+        self.counts_after.store(epoch.0, Ordering::Release);
+    }
+
+    pub fn add_reader(&self, reader: &Arc<JobStatus>) {
+        let mut readers = self.readers.lock();
+        readers.retain(|r| r.strong_count() > 0);
+        readers.push(Arc::downgrade(reader));
+    }
+
+    pub fn readers(&self) -> Vec<Arc<JobStatus>> {
+        self.readers.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Lets checkpoints write the job's state.
+    pub fn enter_tables(&self, tables: &StateTables) {
+        for (worker, table) in &self.tables {
+            tables.add(*worker, Arc::clone(table));
+        }
+    }
+
+    pub fn leave_tables(&self, tables: &StateTables) {
+        for (_, table) in &self.tables {
+            tables.remove(table.id());
+        }
+    }
+
+    pub fn note_errors(&self, epoch: u64, errors: RowErrors) {
+        self.waiting_errors.lock().entry(epoch).or_default().extend(errors);
+    }
+
+    /// Stores the errors of all epochs up to `complete`. Gives whether there are later ones.
+    pub fn store_errors(&self, complete: u64) -> bool {
+        let mut waiting = self.waiting_errors.lock();
+        let later = waiting.split_off(&(complete + 1));
+        for (epoch, errors) in std::mem::replace(&mut *waiting, later) {
+            let Some(batch) = net_errors(errors) else { continue };
+            match self.errors.apply(Epoch(epoch), &batch) {
+                Ok(outcome) => debug_assert_eq!(outcome.missing, 0, "an error is retracted with its row"),
+                Err(error) => tracing::error!(job = self.id.0, "errors of epoch {epoch} cannot be stored: {error}"),
+            }
+        }
+        !waiting.is_empty()
+    }
+}
+
+/// The net effect of errors, in the errors' order, retractions first; `None` if they cancel out.
+fn net_errors(errors: RowErrors) -> Option<ChangeBatch> {
+    let mut totals: BTreeMap<RowError, i64> = BTreeMap::new();
+    for (error, weight) in errors {
+        *totals.entry(error).or_default() += weight;
+    }
+    let mut net: Vec<(RowError, i64)> = totals.into_iter().filter(|(_, weight)| *weight != 0).collect();
+    net.sort_by_key(|(_, weight)| *weight > 0);
+    if net.is_empty() {
+        return None;
+    }
+    let sqlstates: ArrayRef = Arc::new(StringArray::from_iter_values(net.iter().map(|(e, _)| e.sqlstate.as_str())));
+    let messages: ArrayRef = Arc::new(StringArray::from_iter_values(net.iter().map(|(e, _)| e.message.as_str())));
+    match RecordBatch::try_new(error_schema(), vec![sqlstates, messages]) {
+        Ok(rows) => Some(ChangeBatch::weighted(rows, net.iter().map(|(_, weight)| *weight).collect())),
+        Err(error) => unreachable!("two text columns of equal length make a batch: {error}"),
     }
 }

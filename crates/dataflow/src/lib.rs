@@ -3,15 +3,23 @@
 //! Read `plan` for what a dataflow is as data, `operator` for the contract of its parts, `operators/` for the
 //! parts, `engine` for how a database drives them. Timely dataflow is named in `runtime/` only.
 
+mod completion;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 mod error;
 mod explain;
 mod expression;
 mod job;
+mod layout;
 mod metrics;
 mod operator;
 pub mod operators;
 mod plan;
+mod results;
+mod runtime;
+#[cfg(test)]
+mod testing;
 
 pub use engine::{Engine, EngineOptions, OnComplete};
 pub use error::DataflowError;

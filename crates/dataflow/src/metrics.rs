@@ -1,6 +1,6 @@
 //! What a job's operators have done, summed over the workers.
 
-use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use changelog::StateTableId;
@@ -27,7 +27,8 @@ pub struct OperatorMetrics {
     pub rows_out: AtomicU64,
     /// Time spent in it.
     pub busy_ns: AtomicU64,
-    tables: Mutex<Vec<Arc<dyn StateTable>>>,
+    /// They belong to the job; figures of a dropped one are zero.
+    tables: Mutex<Vec<Weak<dyn StateTable>>>,
 }
 
 impl OperatorMetrics {
@@ -40,13 +41,13 @@ impl OperatorMetrics {
     /// Rows or groups in its state, roughly.
     #[must_use]
     pub fn state_keys(&self) -> u64 {
-        self.tables.lock().iter().map(|t| t.row_count() as u64).sum()
+        self.tables.lock().iter().filter_map(Weak::upgrade).map(|t| t.row_count() as u64).sum()
     }
 
     /// Bytes of memory its state takes, roughly.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
-        self.tables.lock().iter().map(|t| t.memory_bytes() as u64).sum()
+        self.tables.lock().iter().filter_map(Weak::upgrade).map(|t| t.memory_bytes() as u64).sum()
     }
 
     /// Counts what an operator did in one call.
@@ -57,12 +58,7 @@ impl OperatorMetrics {
     }
 
     /// Lets the figures cover this state table.
-    pub(crate) fn watch(&self, table: Arc<dyn StateTable>) {
+    pub(crate) fn watch(&self, table: Weak<dyn StateTable>) {
         self.tables.lock().push(table);
-    }
-
-    /// Lets go of the state tables.
-    pub(crate) fn forget_tables(&self) {
-        self.tables.lock().clear();
     }
 }

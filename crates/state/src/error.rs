@@ -34,6 +34,12 @@ pub enum StateError {
         /// The directory.
         path: String,
     },
+    /// What was to be read has stopped being kept up to date.
+    #[error("{message}")]
+    Unreadable {
+        /// What it was and why it stopped.
+        message: String,
+    },
     /// A column operation failed, for example because text passed 2 GiB.
     #[error(transparent)]
     Arrow(#[from] ArrowError),

@@ -1,0 +1,190 @@
+//! How a plan is laid out over the workers: exchanges, fragments, and what is read from where.
+//!
+//! 1. Every edge of the plan gets its exchange: an aggregate takes its rows by key, an output by what places its rows,
+//!    unless the rows lie so already.
+//! 2. A node's level is the number of exchanges on the longest way to it. Nodes of one level that are joined by edges
+//!    without exchange are a fragment: rows pass it on one worker, in one go.
+//! 3. Edges between fragments go from lower levels to higher ones, so fragments form no cycle.
+
+use crate::{DataflowError, DataflowPlan, Exchange, Node, OperatorSpec, OutputIdentity};
+
+/// A plan's layout; the same on all workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// All edges, in the order of the nodes they end at and of their inputs.
+    pub edges: Vec<Edge>,
+    /// For each node its fragment.
+    pub fragment_of: Vec<usize>,
+    /// How many fragments there are; edges between them go from lower to higher numbers.
+    pub fragment_count: usize,
+    /// The columns of the output that decide the worker of a row.
+    pub placement: Vec<usize>,
+    /// Set if the results are read from an aggregate's state.
+    pub direct: Option<DirectRead>,
+}
+
+/// From one node to an input of another.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub from: usize,
+    pub to: usize,
+    /// Which of `to`'s inputs.
+    pub input: usize,
+    pub exchange: Exchange,
+}
+
+/// The aggregate whose state is the result, and which of its columns the output has, in the output's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DirectRead {
+    pub aggregate: usize,
+    pub columns: Vec<usize>,
+}
+
+impl Layout {
+    /// Lays out a plan for this many workers.
+    ///
+    /// # Errors
+    /// If the plan is not well-formed.
+    pub fn new(plan: &DataflowPlan, worker_count: usize) -> Result<Layout, DataflowError> {
+        check(plan)?;
+        let placed_by = placed_by(plan);
+        let output = plan.nodes.len() - 1;
+        let placement = placed_by[output].clone().unwrap_or_default();
+        let direct = direct_read(plan);
+        let mut edges = Vec::new();
+        for (to, node) in plan.nodes.iter().enumerate() {
+            for (input, from) in node.inputs.iter().enumerate() {
+                let wanted = match &node.spec {
+                    OperatorSpec::Aggregate { keys, .. } => Some(keys),
+                    OperatorSpec::Output { .. } if direct.is_none() => Some(&placement),
+                    _ => None,
+                };
+                let exchange = match wanted {
+                    Some(columns) if worker_count > 1 && placed_by[*from].as_ref() != Some(columns) => {
+                        Exchange::ByKey(columns.clone())
+                    }
+                    _ => Exchange::None,
+                };
+                edges.push(Edge { from: *from, to, input, exchange });
+            }
+        }
+        let (fragment_of, fragment_count) = fragments(plan.nodes.len(), &edges);
+        Ok(Layout { edges, fragment_of, fragment_count, placement, direct })
+    }
+
+    /// Whether an edge stays within its fragment.
+    pub fn is_inner(&self, edge: &Edge) -> bool {
+        edge.exchange == Exchange::None && self.fragment_of[edge.from] == self.fragment_of[edge.to]
+    }
+}
+
+/// Refuses plans that could not run.
+fn check(plan: &DataflowPlan) -> Result<(), DataflowError> {
+    let wrong = |reason: String| Err(DataflowError::Plan { reason });
+    let Some(last) = plan.nodes.last() else { return wrong("it has no nodes".to_owned()) };
+    if !matches!(last.spec, OperatorSpec::Output { .. }) {
+        return wrong("its last node is not the output".to_owned());
+    }
+    for (place, node) in plan.nodes.iter().enumerate() {
+        if node.inputs.iter().any(|input| *input >= place) {
+            return wrong(format!("node {place} comes before its input"));
+        }
+        let expected = match &node.spec {
+            OperatorSpec::Input { .. } => 0..=0,
+            OperatorSpec::Union => 1..=usize::MAX,
+            _ => 1..=1,
+        };
+        if !expected.contains(&node.inputs.len()) {
+            return wrong(format!("node {place} has {} inputs", node.inputs.len()));
+        }
+        if matches!(node.spec, OperatorSpec::Output { .. }) && place + 1 != plan.nodes.len() {
+            return wrong(format!("node {place} is an output but not the last node"));
+        }
+    }
+    Ok(())
+}
+
+/// For each node, the columns whose hash decides which worker a row is on, if any do.
+///
+/// It depends on the plan only, not on the number of workers: rows are stored by it.
+fn placed_by(plan: &DataflowPlan) -> Vec<Option<Vec<usize>>> {
+    let mut placed: Vec<Option<Vec<usize>>> = Vec::with_capacity(plan.nodes.len());
+    for node in &plan.nodes {
+        let below = node.inputs.first().and_then(|input| placed[*input].clone());
+        placed.push(match &node.spec {
+            OperatorSpec::Input { .. } | OperatorSpec::Union => None,
+            OperatorSpec::Filter { .. } => below,
+            OperatorSpec::Project { expressions } => below.and_then(|columns| {
+                let place_of = |column: &usize| expressions.iter().position(|e| e.column() == Some(*column));
+                columns.iter().map(place_of).collect()
+            }),
+            OperatorSpec::Aggregate { keys, .. } => Some((0..keys.len()).collect()),
+            OperatorSpec::Output { identity } => Some(below.unwrap_or_else(|| match identity {
+                OutputIdentity::Key(columns) => columns.clone(),
+                OutputIdentity::WholeRow => (0..node.schema.fields().len()).collect(),
+            })),
+        });
+    }
+    placed
+}
+
+/// The aggregate that the output can be read from: right below it, or below a projection that only picks columns.
+pub(crate) fn direct_read(plan: &DataflowPlan) -> Option<DirectRead> {
+    let output = plan.nodes.last()?;
+    let mut at = *output.inputs.first()?;
+    let mut columns: Vec<usize> = (0..output.schema.fields().len()).collect();
+    if let OperatorSpec::Project { expressions } = &plan.nodes[at].spec {
+        columns = expressions.iter().map(|e| e.column()).collect::<Option<_>>()?;
+        at = *plan.nodes[at].inputs.first()?;
+    }
+    let OperatorSpec::Aggregate { aggregates, .. } = &plan.nodes[at].spec else { return None };
+    let input = plan.nodes.get(*plan.nodes[at].inputs.first()?)?;
+    let readable = aggregates.iter().all(|call| !call.function.accumulator(input.mode).has_side_state());
+    let same_types = columns.iter().zip(output.schema.fields()).all(|(column, field)| {
+        plan.nodes[at].schema.fields().get(*column).is_some_and(|f| f.data_type() == field.data_type())
+    });
+    (readable && same_types).then_some(DirectRead { aggregate: at, columns })
+}
+
+/// Numbers the fragments, lower levels first.
+fn fragments(node_count: usize, edges: &[Edge]) -> (Vec<usize>, usize) {
+    let mut level = vec![0usize; node_count];
+    for edge in edges {
+        let step = usize::from(edge.exchange != Exchange::None);
+        level[edge.to] = level[edge.to].max(level[edge.from] + step);
+    }
+    // Nodes are joined to the lowest one of their fragment.
+    let mut lowest: Vec<usize> = (0..node_count).collect();
+    loop {
+        let mut changed = false;
+        for edge in edges.iter().filter(|e| e.exchange == Exchange::None && level[e.from] == level[e.to]) {
+            let low = lowest[edge.from].min(lowest[edge.to]);
+            changed |= lowest[edge.from] != low || lowest[edge.to] != low;
+            lowest[edge.from] = low;
+            lowest[edge.to] = low;
+        }
+        if !changed {
+            break;
+        }
+    }
+    let mut roots: Vec<usize> = (0..node_count).filter(|node| lowest[*node] == *node).collect();
+    roots.sort_by_key(|root| (level[*root], *root));
+    let number = |node: usize| roots.iter().position(|root| *root == lowest[node]).unwrap_or(0);
+    ((0..node_count).map(number).collect(), roots.len())
+}
+
+/// The title of a node, as EXPLAIN and metrics show it.
+pub(crate) fn title(node: &Node) -> String {
+    match &node.spec {
+        OperatorSpec::Input { name, .. } => format!("Input {name}"),
+        OperatorSpec::Filter { predicate } => format!("Filter {}", predicate.text()),
+        OperatorSpec::Project { expressions } => {
+            format!("Project {}", expressions.iter().map(|e| e.text()).collect::<Vec<_>>().join(", "))
+        }
+        OperatorSpec::Union => "Union".to_owned(),
+        OperatorSpec::Aggregate { aggregates, .. } => {
+            format!("Aggregate {}", aggregates.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join(", "))
+        }
+        OperatorSpec::Output { .. } => "Output".to_owned(),
+    }
+}

@@ -1,0 +1,249 @@
+//! Makes a job's parts: its operators with their state for every worker, and from these, on each worker, its dataflow.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use changelog::{ChangelogMode, JobId, RelationId, StateTableId};
+use state::{EpochPins, ReadTable, RowStore, RowStoreOptions, StateStore, StateTable};
+use timely::dataflow::{Scope, Stream};
+
+use super::adapter::install;
+use super::checked::Checked;
+use super::fragment::{Entry, Feed, FeedHandle, Fragment, Port, Step, Surroundings, Target};
+use super::parcel::Parcel;
+use crate::explain::operator_tables;
+use crate::layout::{Layout, title};
+use crate::operators::aggregate::{Aggregate, AggregateOptions, owned_key_groups};
+use crate::operators::{filter::Filter, input::Input, output::ResultRows, project::Project, union::Union};
+use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec, OutputIdentity};
+
+/// Where a job's state lives.
+pub(crate) struct StatePlace<'a> {
+    pub pins: &'a Arc<EpochPins>,
+    pub store: &'a Arc<dyn StateStore>,
+    pub restore: bool,
+    pub check_operators: bool,
+}
+
+/// A job's operators on all workers, before they are sent there.
+#[derive(Default)]
+pub(crate) struct Parts {
+    /// For each worker, for each node of the plan.
+    pub operators: Vec<Vec<Box<dyn Operator>>>,
+    /// Node, worker and state table.
+    pub tables: Vec<(usize, usize, Arc<dyn StateTable>)>,
+    /// For each worker its share of the results.
+    pub results: Vec<Arc<dyn ReadTable>>,
+}
+
+impl Parts {
+    /// Makes the operators of a plan for all workers.
+    ///
+    /// # Errors
+    /// If state cannot be opened.
+    pub fn new(
+        job: JobId,
+        plan: &DataflowPlan,
+        layout: &Layout,
+        worker_count: usize,
+        place: &StatePlace<'_>,
+    ) -> Result<Parts, DataflowError> {
+        let ids = operator_tables(job, plan);
+        let mut parts = Parts::default();
+        for worker in 0..worker_count {
+            let mut operators = Vec::with_capacity(plan.nodes.len());
+            for (at, node) in plan.nodes.iter().enumerate() {
+                let shard = Shard { at, node, id: ids[at], worker, worker_count };
+                let operator = parts.operator(plan, layout, &shard, place)?;
+                operators.push(match place.check_operators {
+                    // Rows from before a restart, and those nobody took, were not seen.
+                    true => Box::new(Checked::new(operator, node, &title(node), ids[at].is_some() && !place.restore)),
+                    false => operator,
+                });
+            }
+            parts.operators.push(operators);
+        }
+        Ok(parts)
+    }
+
+    fn operator(
+        &mut self,
+        plan: &DataflowPlan,
+        layout: &Layout,
+        shard: &Shard<'_>,
+        place: &StatePlace<'_>,
+    ) -> Result<Box<dyn Operator>, DataflowError> {
+        let node = shard.node;
+        let schema = || Arc::clone(&node.schema);
+        Ok(match &node.spec {
+            OperatorSpec::Input { columns, .. } => Box::new(Input::new(columns.clone())),
+            OperatorSpec::Filter { predicate } => Box::new(Filter::new(Arc::clone(predicate))),
+            OperatorSpec::Project { expressions } => Box::new(Project::new(expressions.clone(), schema())),
+            OperatorSpec::Union => Box::new(Union::new(schema())),
+            OperatorSpec::Aggregate { keys, aggregates } => {
+                let input = &plan.nodes[node.inputs[0]];
+                let aggregate = Aggregate::new(AggregateOptions {
+                    keys,
+                    aggregates,
+                    input_schema: Arc::clone(&input.schema),
+                    output_schema: schema(),
+                    input_mode: input.mode,
+                    state_table: shard.state_table()?,
+                    worker: shard.worker,
+                    worker_count: shard.worker_count,
+                    pins: Arc::clone(place.pins),
+                    store: Some(Arc::clone(place.store)),
+                    restore: place.restore,
+                })?;
+                let tables = aggregate.state_tables().map(|table| (shard.at, shard.worker, table as Arc<dyn StateTable>));
+                self.tables.extend(tables);
+                if layout.direct.as_ref().is_some_and(|direct| direct.aggregate == shard.at) {
+                    self.results.push(aggregate.table());
+                }
+                Box::new(aggregate)
+            }
+            OperatorSpec::Output { identity } => {
+                let store = match layout.direct {
+                    Some(_) => None,
+                    None => Some(self.result_rows(identity, layout, shard, place)?),
+                };
+                // An aggregate's changes retract, whatever the plan makes of it.
+                let mode = if layout.direct.is_some() { ChangelogMode::Retracting } else { node.mode };
+                Box::new(ResultRows::new(schema(), mode, store))
+            }
+        })
+    }
+
+    fn result_rows(
+        &mut self,
+        identity: &OutputIdentity,
+        layout: &Layout,
+        shard: &Shard<'_>,
+        place: &StatePlace<'_>,
+    ) -> Result<Arc<RowStore>, DataflowError> {
+        let unique_key = match identity {
+            OutputIdentity::Key(columns) => Some(columns.clone()),
+            OutputIdentity::WholeRow => None,
+        };
+        let store = RowStore::new(RowStoreOptions {
+            id: shard.state_table()?,
+            schema: Arc::clone(&shard.node.schema),
+            unique_key,
+            placement: Some(layout.placement.clone()),
+            key_groups: owned_key_groups(shard.worker, shard.worker_count),
+            pins: Arc::clone(place.pins),
+            store: place.restore.then(|| Arc::clone(place.store)),
+        });
+        self.tables.push((shard.at, shard.worker, Arc::clone(&store) as Arc<dyn StateTable>));
+        self.results.push(Arc::clone(&store) as Arc<dyn ReadTable>);
+        Ok(store)
+    }
+}
+
+/// A node on one worker.
+struct Shard<'a> {
+    at: usize,
+    node: &'a Node,
+    id: Option<StateTableId>,
+    worker: usize,
+    worker_count: usize,
+}
+
+impl Shard<'_> {
+    fn state_table(&self) -> Result<StateTableId, DataflowError> {
+        self.id.ok_or_else(|| DataflowError::Plan { reason: format!("node {} has no state table", self.at) })
+    }
+}
+
+/// A job's dataflow on one worker, as the worker's loop sees it.
+pub(super) struct Installed {
+    /// One per fragment that takes relations' changes.
+    pub feeds: Vec<FeedHandle>,
+    /// For each input node: the relation, its feed and the entry there.
+    pub inputs: Vec<(RelationId, usize, usize)>,
+}
+
+/// Builds the dataflow from a worker's operators. All workers build the same.
+pub(super) fn build_dataflow<'scope>(
+    scope: Scope<'scope, u64>,
+    plan: &DataflowPlan,
+    layout: &Layout,
+    operators: Vec<Box<dyn Operator>>,
+    surroundings: &Surroundings,
+    first: u64,
+    finish_first: bool,
+) -> Installed {
+    let mut installed = Installed { feeds: Vec::new(), inputs: Vec::new() };
+    let mut operators: Vec<Option<Box<dyn Operator>>> = operators.into_iter().map(Some).collect();
+    // For each edge between fragments, the stream that its source fragment gave.
+    let mut streams: Vec<Option<Stream<'scope, u64, Parcel>>> = layout.edges.iter().map(|_| None).collect();
+    for fragment in 0..layout.fragment_count {
+        let nodes: Vec<usize> = (0..plan.nodes.len()).filter(|n| layout.fragment_of[*n] == fragment).collect();
+        let step_of = |node: usize| nodes.iter().position(|n| *n == node);
+        let (steps, ports, leaving) = wire(plan, layout, &nodes, &mut operators);
+        let mut entries = Vec::new();
+        let mut inputs = Vec::new();
+        for (edge_at, edge) in layout.edges.iter().enumerate().filter(|(_, edge)| !layout.is_inner(edge)) {
+            let Some(step) = step_of(edge.to) else { continue };
+            let Some(stream) = streams[edge_at].take() else { unreachable!("edges lead to higher fragments") };
+            let exchanged = edge.exchange != Exchange::None;
+            inputs.push((stream, exchanged, entries.len()));
+            entries.push(Entry { step, input: edge.input, exchanged });
+        }
+        for (step, node) in nodes.iter().enumerate() {
+            if let OperatorSpec::Input { relation, .. } = &plan.nodes[*node].spec {
+                installed.inputs.push((*relation, installed.feeds.len(), entries.len()));
+                entries.push(Entry { step, input: 0, exchanged: false });
+            }
+        }
+        let name = nodes.iter().map(|node| title(&plan.nodes[*node])).collect::<Vec<_>>().join("; ");
+        let takes_relations = inputs.is_empty();
+        let port_count = ports.len();
+        let fragment = Fragment::new(surroundings.clone(), steps, ports, entries, first, finish_first);
+        let feed = Rc::new(RefCell::new(Feed { open: first, ..Feed::default() }));
+        let (left, activator) = install(scope.clone(), &name, fragment, inputs, port_count, Rc::clone(&feed));
+        for (edge, stream) in leaving.into_iter().zip(left) {
+            streams[edge] = Some(stream);
+        }
+        if takes_relations {
+            installed.feeds.push(FeedHandle { feed, activator });
+        }
+    }
+    installed
+}
+
+/// The steps of a fragment, its ports, and for each port the edge it serves.
+fn wire(
+    plan: &DataflowPlan,
+    layout: &Layout,
+    nodes: &[usize],
+    operators: &mut [Option<Box<dyn Operator>>],
+) -> (Vec<Step>, Vec<Port>, Vec<usize>) {
+    let mut steps = Vec::with_capacity(nodes.len());
+    let (mut ports, mut leaving) = (Vec::new(), Vec::new());
+    for node in nodes {
+        let mut targets = Vec::new();
+        for (edge_at, edge) in layout.edges.iter().enumerate().filter(|(_, edge)| edge.from == *node) {
+            let step = nodes.iter().position(|n| *n == edge.to).filter(|_| layout.is_inner(edge));
+            if let Some(step) = step {
+                targets.push(Target::Step { step, input: edge.input });
+                continue;
+            }
+            targets.push(Target::Port(ports.len()));
+            leaving.push(edge_at);
+            let columns = match &edge.exchange {
+                Exchange::None => None,
+                Exchange::ByKey(columns) => Some(columns.clone()),
+            };
+            ports.push(Port { columns });
+        }
+        if *node + 1 == plan.nodes.len() {
+            targets.push(Target::Subscribers);
+        }
+        let Some(operator) = operators[*node].take() else { unreachable!("a node is in one fragment") };
+        let is_read_directly = layout.direct.as_ref().is_some_and(|direct| direct.aggregate == *node);
+        steps.push(Step { node: *node, operator, targets, is_read_directly });
+    }
+    (steps, ports, leaving)
+}

@@ -1,0 +1,341 @@
+//! A fragment: operators that rows pass on one worker, in one go, epoch by epoch.
+//!
+//! 1. Batches wait by epoch. Those of the lowest unfinished epoch are applied as they come; later ones wait for it.
+//! 2. When nothing more can come for it, the epoch is finished: operator by operator, each one's net effect applied to
+//!    the next before that one is finished too.
+//! 3. What leaves the fragment goes to other fragments (`Port`), to the jobs above (`Subscriber`), and errors to the job.
+//!
+//! A panic or failure of an operator stops its job and nothing else: the fragment then only lets epochs pass.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::error::ArrowError;
+use changelog::{ChangeBatch, Epoch};
+use timely::scheduling::Activator;
+
+use super::exchange::split;
+use super::parcel::Parcel;
+use crate::completion::Completion;
+use crate::job::JobStatus;
+use crate::{JobMetrics, Operator, Output, RowErrors};
+
+/// Rows taken before other fragments get their turn.
+const ROWS_PER_TURN: usize = 64 * 1024;
+
+/// An operator of a fragment.
+pub(super) struct Step {
+    /// Its place in the plan.
+    pub node: usize,
+    pub operator: Box<dyn Operator>,
+    pub targets: Vec<Target>,
+    /// Its state is what readers see, so its changes are only wanted if other jobs take them.
+    pub is_read_directly: bool,
+}
+
+/// Where an operator's output goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// An input of another step.
+    Step { step: usize, input: usize },
+    /// Another fragment.
+    Port(usize),
+    /// The jobs that read this one.
+    Subscribers,
+}
+
+/// The way to another fragment: by the hash of these columns, or on the same worker.
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    pub columns: Option<Vec<usize>>,
+}
+
+/// Where batches from outside enter: an input of a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub step: usize,
+    pub input: usize,
+    /// They come through an exchange, so they count as under way until they are applied.
+    pub exchanged: bool,
+}
+
+/// Batches for the fragments that begin a dataflow.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    /// Epoch, entry and changes.
+    pub batches: VecDeque<(u64, usize, ChangeBatch)>,
+    /// More batches can come for this epoch and later ones only; `u64::MAX`: none at all.
+    pub open: u64,
+}
+
+/// A feed, and the means to let its fragment look at it.
+#[derive(Clone)]
+pub(super) struct FeedHandle {
+    pub feed: Rc<RefCell<Feed>>,
+    pub activator: Rc<Activator>,
+}
+
+impl FeedHandle {
+    pub fn push(&self, epoch: u64, entry: usize, batch: ChangeBatch) {
+        self.feed.borrow_mut().batches.push_back((epoch, entry, batch));
+        self.activator.activate();
+    }
+
+    /// Says that no more batches come for epochs below `open`.
+    pub fn open(&self, open: u64) {
+        let mut feed = self.feed.borrow_mut();
+        assert!(feed.open <= open, "an epoch that was closed stays so");
+        feed.open = open;
+        self.activator.activate();
+    }
+}
+
+/// A job above: takes this job's changes of the epochs after its start.
+pub(super) struct Subscriber {
+    pub job: changelog::JobId,
+    pub start: u64,
+    pub entry: usize,
+    pub feed: FeedHandle,
+}
+
+/// Shared by the fragment with the output and the worker's loop.
+#[derive(Clone, Default)]
+pub(super) struct Published {
+    pub subscribers: Rc<RefCell<Vec<Subscriber>>>,
+    /// The output has finished all epochs below this one on this worker.
+    pub lowest: Rc<Cell<u64>>,
+}
+
+/// What all fragments of a job on a worker share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub worker_count: usize,
+    pub status: Arc<JobStatus>,
+    pub completion: Arc<Completion>,
+    pub metrics: Arc<JobMetrics>,
+    pub published: Published,
+}
+
+/// See the module's head.
+pub(super) struct Fragment {
+    surroundings: Surroundings,
+    steps: Vec<Step>,
+    ports: Vec<Port>,
+    entries: Vec<Entry>,
+    has_output: bool,
+    waiting: BTreeMap<u64, VecDeque<(usize, ChangeBatch)>>,
+    /// The epoch that operators have seen, or have to, and that is not finished.
+    unfinished: Option<u64>,
+    /// All epochs below this one are finished here.
+    lowest: u64,
+}
+
+/// Takes what leaves a fragment: epoch, port and parcel.
+pub(super) type Send<'a> = &'a mut dyn FnMut(u64, usize, Parcel);
+
+impl Fragment {
+    /// A fragment that begins with epoch `first`. With `finish_first` that epoch is finished even if nothing comes for it.
+    pub fn new(
+        surroundings: Surroundings,
+        steps: Vec<Step>,
+        ports: Vec<Port>,
+        entries: Vec<Entry>,
+        first: u64,
+        finish_first: bool,
+    ) -> Fragment {
+        let has_output = steps.iter().any(|s| s.targets.iter().any(|t| matches!(t, Target::Subscribers)));
+        Fragment {
+            surroundings,
+            steps,
+            ports,
+            entries,
+            has_output,
+            waiting: BTreeMap::new(),
+            unfinished: finish_first.then_some(first),
+            lowest: first,
+        }
+    }
+
+    /// Takes in a batch.
+    pub fn push(&mut self, epoch: u64, entry: usize, batch: ChangeBatch) {
+        assert!(epoch >= self.lowest, "epoch {epoch} was finished before a batch of it came");
+        if !batch.is_empty() {
+            self.waiting.entry(epoch).or_default().push_back((entry, batch));
+        }
+    }
+
+    /// All epochs below this one are finished.
+    pub fn lowest(&self) -> u64 {
+        self.lowest
+    }
+
+    /// Does what can be done when batches can still come for epochs from `open` on. Gives whether there is more to do.
+    pub fn run(&mut self, open: u64, send: Send<'_>) -> bool {
+        let mut more = false;
+        if !self.surroundings.status.is_stopped() {
+            match self.work(open, send) {
+                Ok(left) => more = left,
+                Err(message) => self.surroundings.completion.fail(&self.surroundings.status, message),
+            }
+        }
+        if self.surroundings.status.is_stopped() {
+            self.give_up();
+            more = false;
+        }
+        let pending = self.waiting.keys().next().copied().into_iter().chain(self.unfinished).min();
+        self.lowest = open.min(pending.unwrap_or(u64::MAX)).max(self.lowest);
+        if self.has_output {
+            self.surroundings.published.lowest.set(self.lowest);
+        }
+        more
+    }
+
+    fn work(&mut self, open: u64, send: Send<'_>) -> Result<bool, String> {
+        let mut left = ROWS_PER_TURN;
+        loop {
+            let next = self.waiting.keys().next().copied();
+            if let Some(epoch) = self.unfinished.filter(|epoch| *epoch < open && Some(*epoch) != next) {
+                self.finish(epoch, send)?;
+                self.unfinished = None;
+                continue;
+            }
+            let Some(epoch) = next.filter(|epoch| *epoch <= open && self.unfinished.is_none_or(|u| u == *epoch)) else {
+                return Ok(false);
+            };
+            self.unfinished = Some(epoch);
+            while let Some((entry, batch)) = self.waiting.get_mut(&epoch).and_then(VecDeque::pop_front) {
+                let entry = self.entries[entry];
+                let row_count = batch.row_count();
+                let applied = self.feed(entry.step, entry.input, epoch, batch, send);
+                if entry.exchanged {
+                    self.surroundings.completion.rows_arrived(&self.surroundings.status, row_count);
+                }
+                applied?;
+                left = left.saturating_sub(row_count);
+                if left == 0 {
+                    return Ok(true);
+                }
+            }
+            self.waiting.remove(&epoch);
+        }
+    }
+
+    /// Applies a batch to a step, and what comes out to the steps above.
+    fn feed(&mut self, step: usize, input: usize, epoch: u64, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
+        let mut todo = vec![(step, input, batch)];
+        while let Some((step, input, batch)) = todo.pop() {
+            let rows_in = batch.row_count() as u64;
+            let output = self.call(step, rows_in, |operator, output| operator.apply(input, Epoch(epoch), batch, output))?;
+            self.route(step, epoch, output, &mut todo, send)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, epoch: u64, send: Send<'_>) -> Result<(), String> {
+        for step in 0..self.steps.len() {
+            let wanted = !self.steps[step].is_read_directly || self.has_subscribers(epoch);
+            let output = self.call(step, 0, |operator, output| operator.finish_epoch(Epoch(epoch), wanted, output))?;
+            let mut todo = Vec::new();
+            self.route(step, epoch, output, &mut todo, send)?;
+            for (step, input, batch) in todo {
+                self.feed(step, input, epoch, batch, send)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_subscribers(&self, epoch: u64) -> bool {
+        self.surroundings.published.subscribers.borrow().iter().any(|s| s.start < epoch)
+    }
+
+    /// Calls an operator, counts what it did, and turns a panic or an error of it into a message.
+    fn call(
+        &mut self,
+        step: usize,
+        rows_in: u64,
+        call: impl FnOnce(&mut dyn Operator, &mut Output) -> Result<(), ArrowError>,
+    ) -> Result<Output, String> {
+        let metrics = &self.surroundings.metrics.operators[self.steps[step].node];
+        let operator = self.steps[step].operator.as_mut();
+        let mut output = Output::default();
+        let begin = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| call(operator, &mut output)));
+        let rows_out = output.changes.iter().map(|batch| batch.row_count() as u64).sum();
+        metrics.count(rows_in, rows_out, begin.elapsed().as_nanos() as u64);
+        match result {
+            Ok(Ok(())) => Ok(output),
+            Ok(Err(error)) => Err(format!("{}: {error}", metrics.title)),
+            Err(panic) => Err(format!("{}: {}", metrics.title, panic_message(panic.as_ref()))),
+        }
+    }
+
+    fn route(
+        &mut self,
+        step: usize,
+        epoch: u64,
+        output: Output,
+        todo: &mut Vec<(usize, usize, ChangeBatch)>,
+        send: Send<'_>,
+    ) -> Result<(), String> {
+        self.keep_errors(epoch, output.errors);
+        for batch in output.changes {
+            for target in &self.steps[step].targets {
+                match *target {
+                    Target::Step { step, input } => todo.push((step, input, batch.clone())),
+                    Target::Subscribers => self.publish(epoch, &batch),
+                    Target::Port(port) => self.ship(epoch, port, batch.clone(), send)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, epoch: u64, batch: &ChangeBatch) {
+        for subscriber in self.surroundings.published.subscribers.borrow().iter().filter(|s| s.start < epoch) {
+            subscriber.feed.push(epoch, subscriber.entry, batch.clone());
+        }
+    }
+
+    fn ship(&self, epoch: u64, port: usize, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
+        let Some(columns) = &self.ports[port].columns else {
+            send(epoch, port, Parcel { worker: 0, batch });
+            return Ok(());
+        };
+        self.surroundings.status.in_flight_rows.fetch_add(batch.row_count() as i64, std::sync::atomic::Ordering::Relaxed);
+        let worker_count = self.surroundings.worker_count;
+        let parcels = catch_unwind(AssertUnwindSafe(|| split(batch, columns, worker_count)))
+            .map_err(|panic| format!("exchange: {}", panic_message(panic.as_ref())))?
+            .map_err(|error| format!("exchange: {error}"))?;
+        for parcel in parcels {
+            send(epoch, port, parcel);
+        }
+        Ok(())
+    }
+
+    fn keep_errors(&self, epoch: u64, errors: RowErrors) {
+        if !errors.is_empty() {
+            self.surroundings.completion.note_errors(&self.surroundings.status, epoch, errors);
+        }
+    }
+
+    /// Lets go of the operators and of all that waits.
+    fn give_up(&mut self) {
+        for (entry, batch) in std::mem::take(&mut self.waiting).into_values().flatten() {
+            if self.entries[entry].exchanged {
+                self.surroundings.completion.rows_arrived(&self.surroundings.status, batch.row_count());
+            }
+        }
+        self.unfinished = None;
+        self.steps.clear();
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + std::marker::Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+}

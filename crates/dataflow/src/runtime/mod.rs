@@ -1,0 +1,13 @@
+//! The worker runtime: operators as timely dataflows on worker threads.
+//!
+//! This is the only place that names timely, and its words (frontier, capability) stay here. Inside out: `fragment` runs
+//! operators epoch by epoch, `adapter` makes a fragment a timely operator, `parcel` and `exchange` carry rows between
+//! workers, `build` makes a job's parts, `worker` is the threads' loop.
+
+pub(crate) mod build;
+mod adapter;
+mod checked;
+mod exchange;
+mod fragment;
+mod parcel;
+pub(crate) mod worker;
