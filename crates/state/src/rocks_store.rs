@@ -27,8 +27,8 @@ use crate::{PutRow, StateError, StateStore, WriteSet};
 const FORMAT_VERSION: &[u8] = b"1";
 /// Commits of up to this many bytes are write batches.
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// Rows held in memory before they are written out as one sorted file.
-const RUN_BYTES: usize = 64 << 20;
+/// Bytes of rows held in memory before they are written out as one sorted file.
+const RUN_BYTES_MAX: usize = 64 << 20;
 /// Keys asked for in one read.
 const GET_KEYS: usize = 4096;
 /// Read ahead for scans.
@@ -43,11 +43,18 @@ pub struct RocksOptions {
     pub write_buffer_bytes: usize,
     /// Commits of more bytes than this are ingested as files.
     pub batch_bytes_max: usize,
+    /// Bytes of rows that such a commit holds in memory before it writes them out as one file.
+    pub run_bytes_max: usize,
 }
 
 impl Default for RocksOptions {
     fn default() -> RocksOptions {
-        RocksOptions { cache_bytes: 64 << 20, write_buffer_bytes: 32 << 20, batch_bytes_max: BATCH_BYTES_MAX }
+        RocksOptions {
+            cache_bytes: 64 << 20,
+            write_buffer_bytes: 32 << 20,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            run_bytes_max: RUN_BYTES_MAX,
+        }
     }
 }
 
@@ -58,6 +65,7 @@ pub struct RocksStore {
     ingest_dir: PathBuf,
     file_count: AtomicU64,
     batch_bytes_max: usize,
+    run_bytes_max: usize,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -90,6 +98,7 @@ impl RocksStore {
             ingest_dir,
             file_count: AtomicU64::new(0),
             batch_bytes_max: settings.batch_bytes_max,
+            run_bytes_max: settings.run_bytes_max,
             _lock: lock,
         };
         store.check_version(dir)?;
@@ -211,7 +220,7 @@ impl StateStore for RocksStore {
         {
             let mut put = |key: &[u8], value: Option<&[u8]>| -> Result<(), StateError> {
                 rows.push(key, value);
-                if !one_batch && rows.byte_count() >= RUN_BYTES {
+                if !one_batch && rows.byte_count() >= self.run_bytes_max {
                     runs.push(self.write_run(&mut rows)?);
                 }
                 Ok(())

@@ -74,3 +74,6 @@ pub trait StateStore: Send + Sync + Debug {
     /// Bytes on disk, roughly; 0 for the store in memory.
     fn disk_bytes(&self) -> u64;
 }
+
+#[cfg(test)]
+mod tests;
