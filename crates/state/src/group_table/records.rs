@@ -23,9 +23,10 @@ pub(super) const STAMP: usize = 0;
 pub(super) const LINK: usize = 1;
 pub(super) const ROWS: usize = Records::ROW_COUNT_WORD;
 pub(super) const HEADER: usize = 3;
-/// Large enough for huge pages; pages that were never used take no memory.
 const SEGMENT_SHIFT: u32 = 16;
 const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
+/// Slots that a table begins with.
+const FIRST_SLOTS: usize = 64;
 /// Rows whose loads are begun together; their cache lines fit the first level.
 const PREFETCH_ROWS: usize = 128;
 
@@ -128,17 +129,37 @@ impl GroupRecords {
     /// A fresh slot under this tag, with a record of zeros.
     pub(super) fn add_slot(&mut self, tag: u32) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
-            if self.slot_count as usize == self.segments.len() * SEGMENT_SLOTS {
-                self.segments.push(vec![0; SEGMENT_SLOTS * self.width].into_boxed_slice());
-                if self.tracks_changes {
-                    self.changed.resize(self.segments.len() * SEGMENT_SLOTS / 64, 0);
-                }
+            if self.slot_count as usize == self.slot_capacity() {
+                self.grow();
             }
             self.slot_count += 1;
             self.slot_count - 1
         });
         self.index.insert(tag, slot);
         slot
+    }
+
+    fn slot_capacity(&self) -> usize {
+        self.segments.iter().map(|segment| segment.len() / self.width).sum()
+    }
+
+    /// Makes room for more slots: the first segment doubles until it is whole, then whole segments follow.
+    #[cold]
+    fn grow(&mut self) {
+        let capacity = self.slot_capacity();
+        if capacity < SEGMENT_SLOTS {
+            let slots = (capacity * 2).max(FIRST_SLOTS);
+            let mut words = vec![0; slots * self.width];
+            if let Some(first) = self.segments.pop() {
+                words[..first.len()].copy_from_slice(&first);
+            }
+            self.segments.push(words.into_boxed_slice());
+        } else {
+            self.segments.push(vec![0; SEGMENT_SLOTS * self.width].into_boxed_slice());
+        }
+        if self.tracks_changes {
+            self.changed.resize(self.slot_capacity() / 64, 0);
+        }
     }
 
     /// Gives a slot back whose group is gone for every reader.
