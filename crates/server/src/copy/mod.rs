@@ -5,5 +5,8 @@ mod lines;
 mod read;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use read::{CopyError, CopyReader};
 pub use write::CopyWriter;

@@ -9,6 +9,9 @@ mod row;
 mod text;
 mod wire_type;
 
+#[cfg(test)]
+mod tests;
+
 pub use parameter::{ParameterError, read_parameter};
 pub use parse::{ValueError, parse_values};
 pub use row::{RowEncoder, WireColumn};
