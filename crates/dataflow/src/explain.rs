@@ -131,3 +131,57 @@ fn canonical_text(node: &Node) -> String {
     let types: Vec<String> = node.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
     format!("{what} {:?} [{}]", node.mode, types.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Greater, PlanBuilder, column};
+
+    fn grouped(bound: i64) -> DataflowPlan {
+        let mut plan = PlanBuilder::default();
+        let input = plan.input(1, &[0, 1], ChangelogMode::AppendOnly);
+        let kept = plan.filter(input, Greater { column: 1, bound });
+        let groups = plan.aggregate(kept, &[0], &[1]);
+        plan.project(groups, vec![column(1), column(0)]);
+        plan.output(OutputIdentity::Key(vec![1]))
+    }
+
+    #[test]
+    fn a_view_reads_its_aggregate() {
+        let lines = explain(JobId(5), &grouped(3));
+        let state = operator_tables(JobId(5), &grouped(3))[2].expect("an aggregate has state").0;
+        let expected = [
+            "Output key=(c1) mode=retracting reads the aggregate's state".to_owned(),
+            "  Project c1, c0 mode=retracting".to_owned(),
+            format!("    Aggregate count([]), sum([1]) key=(c0) mode=retracting state={state:016x}"),
+            "      Exchange by (c0)".to_owned(),
+            "        Filter c1 > 3 mode=append-only".to_owned(),
+            "          Input r1 mode=append-only".to_owned(),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn state_is_named_by_what_is_below_it() {
+        let tables = |job, bound| state_table_ids(JobId(job), &grouped(bound));
+        assert_eq!(tables(5, 3), tables(5, 3));
+        assert_ne!(tables(5, 3), tables(5, 4));
+        assert_ne!(tables(5, 3), tables(6, 3));
+        // Part of the stored format: these must never change.
+        assert_eq!(error_table(JobId(5)), StateTableId(xxh3_64(b"5/errors")));
+    }
+
+    #[test]
+    fn equal_operators_of_a_job_have_tables_of_their_own() {
+        let mut plan = PlanBuilder::default();
+        let input = plan.input(1, &[0, 1], ChangelogMode::AppendOnly);
+        let first = plan.aggregate(input, &[0], &[]);
+        let second = plan.aggregate(input, &[0], &[]);
+        plan.union(&[first, second]);
+        let mut ids = state_table_ids(JobId(1), &plan.output(OutputIdentity::WholeRow));
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((ids.len(), count), (4, 4));
+    }
+}

@@ -9,9 +9,7 @@ use changelog::{
     SqlState, Weights,
 };
 
-use crate::{
-    AggregateCall, Column, DataflowPlan, Evaluated, Expression, Node, OperatorSpec, OutputIdentity,
-};
+use crate::{AggregateCall, Column, DataflowPlan, Evaluated, Expression, Node, OperatorSpec, OutputIdentity};
 
 /// Nullable `bigint` columns of these names.
 pub(crate) fn schema(names: &[&str]) -> SchemaRef {

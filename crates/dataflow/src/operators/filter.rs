@@ -24,7 +24,13 @@ impl Filter {
 }
 
 impl Operator for Filter {
-    fn apply(&mut self, _input: usize, _epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        _epoch: Epoch,
+        batch: ChangeBatch,
+        output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let evaluated = self.predicate.evaluate(batch.rows());
         let keep = evaluated.values.as_boolean();
         assert_eq!(keep.len(), batch.row_count(), "a predicate has a value per row");

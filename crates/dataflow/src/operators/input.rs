@@ -20,7 +20,13 @@ impl Input {
 }
 
 impl Operator for Input {
-    fn apply(&mut self, _input: usize, _epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        _epoch: Epoch,
+        batch: ChangeBatch,
+        output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let rows = batch.rows().project(&self.columns)?;
         output.push(batch.with_rows(rows));
         Ok(())

@@ -35,14 +35,23 @@ impl ResultRows {
         let Some(store) = &self.store else { return Ok(()) };
         let outcome = store.apply(epoch, batch).map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
         if outcome.missing > 0 {
-            return Err(ArrowError::ComputeError(format!("{} retractions of rows that are not there", outcome.missing)));
+            return Err(ArrowError::ComputeError(format!(
+                "{} retractions of rows that are not there",
+                outcome.missing
+            )));
         }
         Ok(())
     }
 }
 
 impl Operator for ResultRows {
-    fn apply(&mut self, _input: usize, epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        epoch: Epoch,
+        batch: ChangeBatch,
+        output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.row_count()));
         let columns = batch.rows().columns().to_vec();
         let rows = RecordBatch::try_new_with_options(SchemaRef::clone(&self.schema), columns, &options)?;

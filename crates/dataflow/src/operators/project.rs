@@ -29,7 +29,13 @@ impl Project {
 }
 
 impl Operator for Project {
-    fn apply(&mut self, _input: usize, _epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        _epoch: Epoch,
+        batch: ChangeBatch,
+        output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let row_count = batch.row_count();
         let mut columns = Vec::with_capacity(self.expressions.len());
         // The first error of each row.

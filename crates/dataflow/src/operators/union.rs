@@ -22,7 +22,13 @@ impl Union {
 }
 
 impl Operator for Union {
-    fn apply(&mut self, _input: usize, _epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        _epoch: Epoch,
+        batch: ChangeBatch,
+        output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.row_count()));
         let columns = batch.rows().columns().to_vec();
         let rows = RecordBatch::try_new_with_options(SchemaRef::clone(&self.schema), columns, &options)?;

@@ -96,7 +96,8 @@ impl Parts {
                     store: Some(Arc::clone(place.store)),
                     restore: place.restore,
                 })?;
-                let tables = aggregate.state_tables().map(|table| (shard.at, shard.worker, table as Arc<dyn StateTable>));
+                let tables =
+                    aggregate.state_tables().map(|table| (shard.at, shard.worker, table as Arc<dyn StateTable>));
                 self.tables.extend(tables);
                 if layout.direct.as_ref().is_some_and(|direct| direct.aggregate == shard.at) {
                     self.results.push(aggregate.table());

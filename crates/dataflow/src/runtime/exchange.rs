@@ -24,7 +24,8 @@ pub(super) fn split(batch: ChangeBatch, columns: &[usize], worker_count: usize) 
     let batch = batch.with_key_hashes(hashes.into());
     let mut parcels = Vec::with_capacity(worker_count);
     for (worker, rows) in positions.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-        let part = if rows.len() == batch.row_count() { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
+        let part =
+            if rows.len() == batch.row_count() { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
         parcels.push(Parcel { worker: worker as u32, batch: part });
     }
     Ok(parcels)

@@ -225,11 +225,19 @@ impl Fragment {
     }
 
     /// Applies a batch to a step, and what comes out to the steps above.
-    fn feed(&mut self, step: usize, input: usize, epoch: u64, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
+    fn feed(
+        &mut self,
+        step: usize,
+        input: usize,
+        epoch: u64,
+        batch: ChangeBatch,
+        send: Send<'_>,
+    ) -> Result<(), String> {
         let mut todo = vec![(step, input, batch)];
         while let Some((step, input, batch)) = todo.pop() {
             let rows_in = batch.row_count() as u64;
-            let output = self.call(step, rows_in, |operator, output| operator.apply(input, Epoch(epoch), batch, output))?;
+            let output =
+                self.call(step, rows_in, |operator, output| operator.apply(input, Epoch(epoch), batch, output))?;
             self.route(step, epoch, output, &mut todo, send)?;
         }
         Ok(())
@@ -305,7 +313,10 @@ impl Fragment {
             send(epoch, port, Parcel { worker: 0, batch });
             return Ok(());
         };
-        self.surroundings.status.in_flight_rows.fetch_add(batch.row_count() as i64, std::sync::atomic::Ordering::Relaxed);
+        self.surroundings
+            .status
+            .in_flight_rows
+            .fetch_add(batch.row_count() as i64, std::sync::atomic::Ordering::Relaxed);
         let worker_count = self.surroundings.worker_count;
         let parcels = catch_unwind(AssertUnwindSafe(|| split(batch, columns, worker_count)))
             .map_err(|panic| format!("exchange: {}", panic_message(panic.as_ref())))?

@@ -4,8 +4,8 @@
 //! operators epoch by epoch, `adapter` makes a fragment a timely operator, `parcel` and `exchange` carry rows between
 //! workers, `build` makes a job's parts, `worker` is the threads' loop.
 
-pub(crate) mod build;
 mod adapter;
+pub(crate) mod build;
 mod checked;
 mod exchange;
 mod fragment;

@@ -1,0 +1,182 @@
+//! The life of jobs: backfill, drop and failure while others go on; latency and rest.
+
+use std::time::{Duration, Instant};
+
+use changelog::{ChangeBatch, ChangelogMode, Epoch, JobId, RelationId};
+
+use super::views::{by_a, by_count, mixed};
+use super::{Slices, T1, World, group};
+use crate::testing::{PanicsAt, PlanBuilder, batch, values_of};
+use crate::{Backfill, DataflowError, JobOptions, JobState, OutputIdentity};
+
+#[test]
+fn a_job_is_backfilled_while_others_go_on() {
+    let mut world = World::new(2);
+    let rows: Vec<(i64, i64, i64)> = (0..4000).map(|i| (i % 50, i % 7, 1)).collect();
+    world.submit(&[(T1, rows)]);
+    world.wait();
+    let first = world.create(10, by_a(T1), vec![world.backfill(T1, 100)]);
+    first.wait_caught_up().expect("catches up");
+    let (relation, fill) = world.backfill(T1, 3);
+    let slow = slow_backfill(fill, Duration::from_millis(4));
+    let second = world.create(20, by_a(T1), vec![(relation, slow)]);
+    let mut epochs_meanwhile = 0;
+    while second.progress().state == JobState::Backfilling {
+        let changes = world.random_changes(T1, 20);
+        world.submit(&[(T1, changes)]);
+        world.wait();
+        let expected = group(world.table(T1), &[0], &[1]);
+        assert_eq!(world.read(&first), expected);
+        epochs_meanwhile += 1;
+    }
+    assert!(epochs_meanwhile > 10, "other views kept their pace: {epochs_meanwhile} epochs");
+    second.wait_caught_up().expect("catches up");
+    assert_eq!(world.read(&second), group(world.table(T1), &[0], &[1]));
+    assert!(second.progress().backfilled_rows > 0);
+}
+
+fn slow_backfill(mut inner: Box<dyn Backfill>, pause: Duration) -> Box<dyn Backfill> {
+    let mut slices = Vec::new();
+    while let Ok(Some(slice)) = inner.next() {
+        slices.push(slice);
+    }
+    Box::new(Slices { slices: slices.into_iter(), pause })
+}
+
+#[test]
+fn jobs_are_dropped_under_load() {
+    let mut world = World::new(2);
+    let kept = world.create(10, by_a(T1), vec![]);
+    kept.wait_caught_up().expect("catches up");
+    for round in 0..20 {
+        let job = world.create(30, mixed(), vec![world.backfill(T1, 2)]);
+        for _ in 0..5 {
+            let changes = world.random_changes(T1, 50);
+            world.submit(&[(T1, changes)]);
+        }
+        if round % 2 == 0 {
+            job.wait_caught_up().expect("catches up");
+        }
+        world.engine.drop_job(job.id).expect("can be dropped");
+        assert_eq!(job.progress().state, JobState::Dropped);
+        world.wait();
+        assert_eq!(world.read(&kept), group(world.table(T1), &[0], &[1]));
+    }
+    world.engine.drop_job(kept.id).expect("can be dropped");
+    assert!(world.tables.all().is_empty(), "a dropped job leaves no state tables");
+    assert!(!world.engine.has_readers(RelationId(T1)));
+}
+
+#[test]
+fn a_panic_stops_its_job_and_those_above_only() {
+    let mut world = World::new(2);
+    let mut plan = PlanBuilder::default();
+    let input = plan.input(T1, &[0, 1], ChangelogMode::Retracting);
+    let poisoned = plan.filter(input, PanicsAt(666));
+    plan.aggregate(poisoned, &[0], &[1]);
+    let poisoned = world.create(10, plan.output(OutputIdentity::Key(vec![0])), vec![]);
+    let healthy = world.create(11, by_a(T1), vec![]);
+    poisoned.wait_caught_up().expect("catches up");
+    healthy.wait_caught_up().expect("catches up");
+    let above = world.create(12, by_count(10), vec![]);
+    above.wait_caught_up().expect("catches up");
+    world.submit(&[(T1, vec![(1, 1, 1)])]);
+    world.wait();
+    assert_eq!(world.read(&poisoned).len(), 1);
+    world.submit(&[(T1, vec![(666, 1, 1), (2, 2, 1)])]);
+    world.submit(&[(T1, vec![(3, 3, 1)])]);
+    world.wait();
+    assert_eq!(world.read(&healthy), group(world.table(T1), &[0], &[1]));
+    for job in [&poisoned, &above] {
+        assert!(matches!(job.progress().state, JobState::Failed(message) if message.contains("poison")));
+        let read = job.results.scan(0, world.pins.visible(), None, &mut |_| std::ops::ControlFlow::Continue(()));
+        assert!(read.is_err(), "a failed job can't be read");
+        assert!(matches!(job.wait_caught_up(), Err(DataflowError::JobFailed { .. })));
+    }
+    let healthy_tables = healthy.state_tables.len();
+    assert_eq!(world.tables.all().len(), healthy_tables + 1, "only the healthy job is checkpointed");
+    world.engine.drop_job(above.id).expect("can be dropped");
+    world.engine.drop_job(poisoned.id).expect("can be dropped");
+}
+
+#[test]
+fn a_failing_backfill_fails_the_job() {
+    struct Broken;
+    impl Backfill for Broken {
+        fn next(&mut self) -> Result<Option<ChangeBatch>, String> {
+            Err("the file is gone".to_owned())
+        }
+    }
+    let world = World::new(2);
+    let job = world.create(10, by_a(T1), vec![(RelationId(T1), Box::new(Broken))]);
+    let failure = job.wait_caught_up().expect_err("fails").to_string();
+    assert!(failure.contains("the file is gone"), "{failure}");
+}
+
+#[test]
+fn wrong_orders_are_refused() {
+    let world = World::new(1);
+    let job = world.create(10, by_a(T1), vec![]);
+    job.wait_caught_up().expect("catches up");
+    let again = JobOptions { id: JobId(10), plan: by_a(T1), start: Epoch::ZERO, restore: false, backfill: vec![] };
+    assert!(matches!(world.engine.create_job(again), Err(DataflowError::JobExists { .. })));
+    let above = world.create(11, by_count(10), vec![]);
+    assert!(matches!(world.engine.drop_job(job.id), Err(DataflowError::JobIsRead { reader: JobId(11), .. })));
+    assert!(matches!(world.engine.drop_job(JobId(99)), Err(DataflowError::NoSuchJob { .. })));
+    world.engine.drop_job(above.id).expect("can be dropped");
+    world.engine.drop_job(job.id).expect("can be dropped");
+}
+
+#[test]
+fn keys_are_looked_up_under_their_output_names() {
+    let mut world = World::new(2);
+    let below = world.create(10, by_a(T1), vec![]);
+    below.wait_caught_up().expect("catches up");
+    let above = world.create(11, by_count(10), vec![]);
+    above.wait_caught_up().expect("catches up");
+    world.submit(&[(T1, vec![(1, 1, 1), (2, 1, 1), (3, 1, 2)])]);
+    world.wait();
+    assert_eq!(above.results.unique_key(), Some([1].as_slice()));
+    let keys = batch(&[(1, 0, 1), (2, 0, 1), (9, 0, 1)]).rows().column(0).clone();
+    let found = above.results.lookup(world.pins.visible(), &[keys]).expect("looks up");
+    let rows: Vec<_> = (0..found.num_rows()).map(|row| values_of(&found, row)).collect();
+    assert_eq!(rows, [vec![Some(2), Some(1)], vec![Some(1), Some(2)]]);
+}
+
+/// Also prints how long an epoch takes; the bound only catches a worker that sleeps where it should be woken.
+#[test]
+fn small_epochs_complete_soon() {
+    for worker_count in [1, 2] {
+        let mut world = World::new(worker_count);
+        let job = world.create(10, by_a(T1), vec![]);
+        job.wait_caught_up().expect("catches up");
+        let mut times = Vec::new();
+        for _ in 0..300 {
+            let changes: Vec<_> = (0..1000).map(|i| (i * 7919 % 5003, i, 1)).collect();
+            let begin = Instant::now();
+            world.submit(&[(T1, changes)]);
+            world.engine.wait_complete(Epoch(world.epoch)).expect("workers run");
+            times.push(begin.elapsed());
+        }
+        times.sort();
+        println!("{worker_count} workers: p50 {:?}, p99 {:?}", times[150], times[297]);
+        assert!(times[150] < Duration::from_millis(10), "half of the epochs take less");
+    }
+}
+
+#[test]
+fn idle_workers_rest() {
+    let mut world = World::new(2);
+    let job = world.create(10, mixed(), vec![]);
+    job.wait_caught_up().expect("catches up");
+    world.submit(&[(T1, vec![(1, 1, 1)])]);
+    world.wait();
+    std::thread::sleep(Duration::from_millis(50));
+    let before = world.engine.turn_count();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.engine.turn_count(), before, "workers turn only when there is something to do");
+    world.submit(&[(9, vec![(1, 1, 1)])]);
+    world.engine.wait_complete(Epoch(world.epoch)).expect("workers run");
+    let turned = world.engine.turn_count() - before;
+    assert!(turned < 10, "an epoch that touches no job is cheap: {turned} turns");
+}
