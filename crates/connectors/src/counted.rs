@@ -58,7 +58,7 @@ impl<G: Generator> SourceReader for CountedReader<G> {
     }
 
     fn position(&self) -> Position {
-        Position::of(&Place { next: self.next })
+        if self.next == 0 { Position::start() } else { Position::of(&Place { next: self.next }) }
     }
 
     fn seek(&mut self, position: &Position) -> Result<(), ConnectorError> {

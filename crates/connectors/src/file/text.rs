@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::{FilePart, FileRead, Found};
+use crate::formats::csv::MALFORMED_QUOTES;
 use crate::formats::fields::Fields;
 use crate::formats::{Split, Tail, TextFormat, line_end, values};
 use crate::{ConnectorError, DeadLetter};
@@ -144,8 +145,7 @@ impl TextFile {
         if let Split::Record { .. } = split {
             fields.truncate(fields.len() - fields.len() / fields.row_count().max(1));
         }
-        let error =
-            if next - from > RECORD_BYTES_MAX { too_long() } else { "unterminated CSV quoted field".to_owned() };
+        let error = if next - from > RECORD_BYTES_MAX { too_long() } else { MALFORMED_QUOTES.to_owned() };
         Split::Bad { next, error }
     }
 

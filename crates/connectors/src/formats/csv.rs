@@ -11,6 +11,9 @@ use crate::formats::fields::{Fields, Span};
 use crate::formats::{Split, Tail, TextFormat, line_end};
 use crate::options::{Options, invalid};
 
+/// The message for a quote that is not closed, or closed in the middle of a field.
+pub const MALFORMED_QUOTES: &str = "malformed CSV quoted field";
+
 /// How a CSV file is written.
 #[derive(Debug, Clone)]
 pub struct Csv {
@@ -134,10 +137,8 @@ impl TextFormat for Csv {
             Ok((count, next)) if count > expected => ("extra data after last expected column".to_owned(), Some(next)),
             Ok((count, next)) => (format!("missing data for column \"{}\"", self.columns[count]), Some(next)),
             Err(Quoted::Incomplete) => (String::new(), None),
-            Err(Quoted::Unterminated) => ("unterminated CSV quoted field".to_owned(), line_end(block, from, tail)),
-            Err(Quoted::Trailing) => {
-                ("unexpected character behind a CSV quoted field".to_owned(), line_end(block, from, tail))
-            }
+            // One message for both: where the text was cut decides which of them is found.
+            Err(Quoted::Unterminated | Quoted::Trailing) => (MALFORMED_QUOTES.to_owned(), line_end(block, from, tail)),
         };
         fields.truncate(spans);
         fields.unescaped.truncate(unescaped);
@@ -203,9 +204,9 @@ mod tests {
         let check = |text, expected: &[&str]| assert_eq!(records(&csv(2, &[]), text), expected, "{text:?}");
         check("1\n1,2\n", &["!missing data for column \"c1\"", "1|2"]);
         check("1,2,3\n1,2\n", &["!extra data after last expected column", "1|2"]);
-        check("\"a,2\n1,2\n", &["!unterminated CSV quoted field", "1|2"]);
-        check("\"a,2\n\"1\",2\n", &["!unexpected character behind a CSV quoted field", "1|2"]);
-        check("\"a\"b,2\n1,2", &["!unexpected character behind a CSV quoted field", "1|2"]);
+        check("\"a,2\n1,2\n", &["!malformed CSV quoted field", "1|2"]);
+        check("\"a,2\n\"1\",2\n", &["!malformed CSV quoted field", "1|2"]);
+        check("\"a\"b,2\n1,2", &["!malformed CSV quoted field", "1|2"]);
     }
 
     #[test]

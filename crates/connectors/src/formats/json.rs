@@ -88,6 +88,9 @@ impl TextFormat for Json {
         if block[from..next].trim_ascii().is_empty() {
             return Split::Blank { next };
         }
+        if std::str::from_utf8(&block[from..next]).is_err() {
+            return Split::Bad { next, error: "invalid byte sequence for encoding \"UTF8\"".to_owned() };
+        }
         let (spans, unescaped) = (fields.len(), fields.unescaped.len());
         let mut line = Scanner { block: &block[..next], at: from, from };
         match self.object(&mut line, fields) {

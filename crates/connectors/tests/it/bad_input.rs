@@ -211,7 +211,7 @@ fn a_lost_quote_costs_one_line_of_a_long_file() {
     std::fs::write(&path, format!("0,\"lost\n{rest}")).unwrap();
     let source = Source::file(&path, id_name(), "csv", &[]);
     let read = source.all(100_000);
-    assert_eq!((read.rows.len(), read.errors()), (2_000_000, vec!["unterminated CSV quoted field"]));
+    assert_eq!((read.rows.len(), read.errors()), (2_000_000, vec!["malformed CSV quoted field"]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod conformance;
 mod datagen;
+mod flights;
 mod follow;
 mod nexmark;
 mod pacing;

@@ -51,16 +51,17 @@ fn ids_are_dense_and_references_lead_to_them() {
 
 #[test]
 fn times_follow_the_rate_and_rows_the_seed() {
-    let times = |rate| {
-        let rows = rows("bid", &[("event_count", "1000"), ("event_rate", rate)]);
-        rows.first().map(|row| row[5].clone())
-    };
-    // The first bid is event 4.
-    assert_eq!(times("1000000"), Some("2015-07-15T00:00:00".into()));
+    let (source, mut reader) = open("bid", &[("event_count", "1000"), ("event_rate", "1000")]);
+    let mut read = Read::default();
+    read.drain(reader.as_mut(), 10);
+    source.clock.advance(std::time::Duration::from_millis(900));
+    read.drain(reader.as_mut(), 10);
+    // The first bid is event 4, and events come a millisecond apart.
+    assert!(read.rows[0].contains("|2015-07-15T00:00:00.004|"), "{}", read.rows[0]);
     let seeded = |seed| rows("bid", &[("event_count", "500"), ("seed", seed)]);
     assert_eq!(seeded("1"), seeded("1"));
     assert_ne!(seeded("1"), seeded("2"));
-    let last = rows("bid", &[("event_count", "10001")]).pop().unwrap();
+    let last = rows("bid", &[("event_count", "9995")]).pop().unwrap();
     assert_eq!(last[5], "2015-07-15T00:00:00.999");
 }
 
