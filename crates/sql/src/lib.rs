@@ -3,6 +3,7 @@
 //! Read `parse` for what a statement is, `catalog` for what the planner must be told, `query` for one-off queries,
 //! `view` for maintained ones and `dml` for writes. Beside `functions`, this is the only crate that names DataFusion.
 
+pub mod baseline;
 mod catalog;
 mod dml;
 mod error;

@@ -1,19 +1,40 @@
-//! `keyfold bench`: measurements that a user can repeat.
+//! `keyfold bench`: measurements that a user can repeat, each beside DataFusion's batch answer over the same data.
+
+mod engine;
+mod figures;
+mod group_by;
 
 use std::process::ExitCode;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
-    /// Names of the measurements to run; all when empty.
-    names: Vec<String>,
+    #[command(subcommand)]
+    measurement: Measurement,
 }
 
-/// Runs the named measurements and prints a line for each.
+#[derive(Debug, clap::Subcommand)]
+enum Measurement {
+    /// Count and sum by key over batches that were made before, with checkpoints, result readable.
+    GroupBy(group_by::GroupByArguments),
+    /// Small epochs into many keys: from hand-in to visible, without and with a checkpoint under way.
+    EpochLatency(group_by::LatencyArguments),
+    /// Opening a database with many keys of state, to its first correct read.
+    Reopen(group_by::ReopenArguments),
+}
+
+/// Runs a measurement and prints what it found, one `name value unit` line each.
 pub fn main(arguments: &BenchArguments) -> ExitCode {
-    for name in &arguments.names {
-        eprintln!("keyfold: there is no measurement called {name:?}");
+    let result = match &arguments.measurement {
+        Measurement::GroupBy(arguments) => group_by::throughput(arguments),
+        Measurement::EpochLatency(arguments) => group_by::latency(arguments),
+        Measurement::Reopen(arguments) => group_by::reopen(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keyfold bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    eprintln!("keyfold: this build contains no measurements");
-    ExitCode::FAILURE
 }
