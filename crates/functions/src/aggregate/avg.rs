@@ -126,6 +126,10 @@ impl Accumulator for NumericAvg {
         averages(records.iter().map(|words| (long(words), words[3] as i64)), self.input_scale, self.scale)
     }
 
+    fn fallible(&self) -> bool {
+        true
+    }
+
     fn partial(&self, records: &Records<'_>) -> Option<Vec<ArrayRef>> {
         Some(vec![partial_long_sums(records), partial_counts(records, 3)])
     }

@@ -4,6 +4,9 @@ mod avg;
 mod bool_aggregate;
 mod count;
 mod distinct;
+mod exact;
+mod float_sum;
+mod float_variance;
 mod fold;
 mod min_max;
 mod multiset;
@@ -11,6 +14,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod udaf;
+mod variance;
 
 use std::sync::Arc;
 
@@ -49,19 +53,35 @@ impl From<&Field> for Argument {
 }
 
 /// All aggregate functions by name, `every` being another name for `bool_and` and so on.
-pub const AGGREGATE_NAMES: &[&str] = &["count", "sum", "avg", "min", "max", "bool_and", "every", "bool_or"];
+pub const AGGREGATE_NAMES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "bool_and",
+    "every",
+    "bool_or",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+];
 
 /// The aggregate of this name for arguments of these types; `None` if there is no such function.
 #[must_use]
 pub fn aggregate_function(name: &str, arguments: &[Argument]) -> Option<Arc<dyn AggregateFunction>> {
     match (name, arguments) {
         ("count", arguments) => count::function(arguments),
-        ("sum", [argument]) => sum::function(argument),
-        ("avg", [argument]) => avg::function(argument),
+        ("sum", [argument]) => sum::function(argument).or_else(|| float_sum::function(float_sum::Kind::Sum, argument)),
+        ("avg", [argument]) => avg::function(argument).or_else(|| float_sum::function(float_sum::Kind::Avg, argument)),
         ("min", [argument]) => min_max::function(min_max::Extreme::Min, argument),
         ("max", [argument]) => min_max::function(min_max::Extreme::Max, argument),
         ("bool_and" | "every", [argument]) => bool_aggregate::function(bool_aggregate::Kind::And, argument),
         ("bool_or", [argument]) => bool_aggregate::function(bool_aggregate::Kind::Or, argument),
+        (name, [argument]) => variance::Kind::of(name).and_then(|kind| variance::function(kind, argument)),
         _ => None,
     }
 }

@@ -106,6 +106,10 @@ impl<T: ArrowPrimitiveType<Native: Into<i64>> + Debug + Send + Sync> Accumulator
         finish_sums(sums, &self.result)
     }
 
+    fn fallible(&self) -> bool {
+        true
+    }
+
     fn partial(&self, records: &Records<'_>) -> Option<Vec<ArrayRef>> {
         let mut columns = vec![partial_sums(records)];
         if self.nullable {
@@ -232,6 +236,10 @@ impl Accumulator for NumericSum {
             (!self.nullable || words[3] != 0).then(|| long(words).to_i128().unwrap_or(i128::MAX))
         });
         finish_sums(sums, &self.result)
+    }
+
+    fn fallible(&self) -> bool {
+        true
     }
 
     fn partial(&self, records: &Records<'_>) -> Option<Vec<ArrayRef>> {

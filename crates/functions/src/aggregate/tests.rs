@@ -88,6 +88,15 @@ fn subjects() -> Vec<(&'static str, DataType)> {
         subjects.push((name, DataType::Utf8));
         subjects.push((name, DataType::Float64));
     }
+    for name in ["stddev_samp", "var_pop"] {
+        subjects.push((name, DataType::Int64));
+        subjects.push((name, DataType::Decimal128(20, 2)));
+        subjects.push((name, DataType::Float64));
+    }
+    for name in ["sum", "avg"] {
+        subjects.push((name, DataType::Float32));
+        subjects.push((name, DataType::Float64));
+    }
     subjects
 }
 
@@ -222,4 +231,29 @@ fn extremes_of_floats_follow_postgresql() {
     assert_eq!(shown(one("min", floats(vec![f64::NAN, f64::NEG_INFINITY]))), "-inf");
     assert_eq!(shown(one("min", floats(vec![f64::NAN]))), "NaN");
     assert_eq!(shown(one("max", floats(vec![f64::NEG_INFINITY]))), "-inf");
+}
+
+fn shown(finished: &Finished) -> String {
+    assert!(finished.errors.is_empty(), "{:?}", finished.errors);
+    if finished.values.is_null(0) {
+        return "NULL".to_owned();
+    }
+    arrow::util::display::array_value_to_string(&finished.values, 0).expect("shows")
+}
+
+#[test]
+fn deviations_are_those_of_postgresql() {
+    let integers = |name, values: Vec<i64>| shown(&one(name, Arc::new(Int64Array::from(values))));
+    assert_eq!(integers("var_pop", vec![1, 2, 4]), "1.5555555555555556");
+    assert_eq!(integers("variance", vec![1, 2, 4]), "2.3333333333333333");
+    assert_eq!(integers("stddev", vec![1, 2]), "0.7071067811865475");
+    assert_eq!(integers("stddev", vec![1]), "NULL");
+    assert_eq!(integers("stddev_pop", vec![1]), "0.0000000000000000");
+    assert_eq!(integers("stddev_pop", vec![i64::MAX, i64::MIN]), "9223372036854775807.5000000000000000");
+    let floats = |name, values: Vec<f64>| shown(&one(name, Arc::new(Float64Array::from(values))));
+    assert_eq!(floats("var_samp", vec![1e16, 1e16 + 2.0]), "2.0");
+    assert_eq!(floats("stddev_pop", vec![0.1, 0.1, 0.1]), "0.0");
+    assert_eq!(floats("stddev_pop", vec![0.1, f64::INFINITY]), "NaN");
+    assert_eq!(floats("sum", vec![f64::INFINITY, f64::NEG_INFINITY]), "NaN");
+    assert_eq!(floats("avg", vec![1e308, 1e308, -1e308]), "3.333333333333333e307");
 }

@@ -2,9 +2,12 @@
 
 mod arithmetic;
 mod cast;
+mod columns;
 mod function;
 mod interval_math;
+mod math;
 mod numeric_math;
+mod text;
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ pub use cast::{CastTarget, cast_column, cast_udf};
 #[must_use]
 pub fn scalar_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = arithmetic::udfs();
-    let lists: [&[function::Function]; 0] = [];
+    let lists = [math::FUNCTIONS, text::FUNCTIONS];
     udfs.extend(lists.into_iter().flatten().map(function::udf));
     udfs
 }
