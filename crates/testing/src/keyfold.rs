@@ -206,12 +206,12 @@ impl Drop for Keyfold {
     }
 }
 
-/// A binary of this workspace, beside the running one; `KEYFOLD_BIN_DIR` names another directory.
+/// A binary of this workspace, beside the running one; `TESTING_BIN_DIR` names another directory.
 ///
 /// # Errors
 /// When it was not built.
 pub fn binary(name: &str) -> Result<PathBuf> {
-    let directory = match std::env::var_os("KEYFOLD_BIN_DIR") {
+    let directory = match std::env::var_os("TESTING_BIN_DIR") {
         Some(directory) => PathBuf::from(directory),
         None => {
             let own = std::env::current_exe()?;

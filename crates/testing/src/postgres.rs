@@ -38,7 +38,18 @@ impl Postgres {
         }
         let data = directory.path().join("data");
         let made = program("initdb", owner, directory.path())?
-            .args(["-U", "keyfold", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .args([
+                "-U",
+                "keyfold",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--lc-collate=C",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .output()
             .context("run initdb")?;

@@ -16,6 +16,7 @@ mod session;
 mod update;
 mod views;
 
+pub use session::with_plain_views;
 pub use update::update_file;
 
 use std::path::{Path, PathBuf};

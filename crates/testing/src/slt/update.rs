@@ -1,4 +1,4 @@
-//! Expectations written anew, from what PostgreSQL 15 answers: `KEYFOLD_UPDATE=1` in the weather `reference`.
+//! Expectations written anew, from what PostgreSQL 15 answers: `TESTING_UPDATE=1` in the weather `reference`.
 
 use std::fmt::Write;
 use std::path::Path;

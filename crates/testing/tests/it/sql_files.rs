@@ -4,9 +4,9 @@ use libtest_mimic::{Failed, Trial};
 use testing::keyfold::repository_root;
 use testing::slt::{WEATHERS, Weather, applies, files, run_file, update_file};
 
-/// The place of the kill in the weather `killed`; `KEYFOLD_SEED` sets another.
+/// The place of the kill in the weather `killed`; `TESTING_SEED` sets another.
 fn seed() -> u64 {
-    std::env::var("KEYFOLD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1)
+    std::env::var("TESTING_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1)
 }
 
 pub fn trials() -> Vec<Trial> {
@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
             // Every file has its own place of the kill.
             let seed = seed() + if weather == Weather::Killed { name.as_os_str().len() as u64 } else { 0 };
             trials.push(Trial::test(format!("slt/{}/{}", name.display(), weather.name()), move || {
-                if weather == Weather::Reference && std::env::var_os("KEYFOLD_UPDATE").is_some() {
+                if weather == Weather::Reference && std::env::var_os("TESTING_UPDATE").is_some() {
                     crate::block_on(update_file(&file))?;
                 }
                 crate::block_on(run_file(&file, weather, seed))

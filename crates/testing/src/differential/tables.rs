@@ -1,0 +1,125 @@
+//! Tables with random columns, and the small pools their values come from.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::reference::{Column, Decimal, Row, Type, Value};
+
+/// A table and its rows, as they should be.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns; with a key, the first one is it.
+    pub columns: Vec<Column>,
+    /// Whether the first column is the primary key.
+    pub has_key: bool,
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// The next key that was never used.
+    pub next_key: i64,
+}
+
+/// Types of columns, the frequent ones more than once.
+const TYPES: [Type; 12] = [
+    Type::SmallInt,
+    Type::Integer,
+    Type::Integer,
+    Type::Integer,
+    Type::BigInt,
+    Type::Numeric,
+    Type::Double,
+    Type::Text,
+    Type::Text,
+    Type::Boolean,
+    Type::Date,
+    Type::Timestamp,
+];
+
+impl Table {
+    /// Draws a table.
+    pub fn draw(rng: &mut ChaCha8Rng, name: String, has_key: bool) -> Table {
+        let mut columns = Vec::new();
+        if has_key {
+            columns.push(Column { name: "id".into(), kind: Type::Integer, extreme: false });
+        }
+        for i in 0..rng.random_range(3..=6) {
+            let kind = *TYPES.choose(rng).unwrap_or(&Type::Integer);
+            columns.push(Column { name: format!("x{i}"), kind, extreme: rng.random_bool(0.2) });
+        }
+        // One more, so that there is always something to add up.
+        columns.push(Column { name: "n".into(), kind: Type::Integer, extreme: false });
+        Table { name, columns, has_key, rows: Vec::new(), next_key: 1 }
+    }
+
+    /// The statement that makes it.
+    pub fn sql(&self) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| {
+                let key = if self.has_key && i == 0 { " PRIMARY KEY" } else { "" };
+                format!("{} {}{key}", c.name, c.kind.sql())
+            })
+            .collect();
+        format!("CREATE TABLE {} ({})", self.name, columns.join(", "))
+    }
+
+    /// Draws a row with a fresh key.
+    pub fn draw_row(&mut self, rng: &mut ChaCha8Rng) -> Row {
+        let has_key = self.has_key;
+        let key = self.next_key;
+        self.next_key += 1;
+        self.columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| if has_key && i == 0 { Value::Integer(key) } else { draw_value(rng, c.kind, c.extreme, 0.2) })
+            .collect()
+    }
+}
+
+/// Draws a value from a pool so small that values meet again.
+pub fn draw_value(rng: &mut ChaCha8Rng, kind: Type, extreme: bool, nulls: f64) -> Value {
+    if rng.random_bool(nulls) {
+        return Value::Null;
+    }
+    let extreme = extreme && rng.random_bool(0.4);
+    match kind {
+        Type::Boolean => Value::Boolean(rng.random()),
+        Type::SmallInt | Type::Integer | Type::BigInt => {
+            let (least, most) = kind.range();
+            let pool = if extreme { vec![least, most, most - 1] } else { vec![-2, -1, 0, 1, 2, 3, 7] };
+            Value::Integer(one_of(rng, &pool))
+        }
+        Type::Numeric | Type::Quotient => {
+            let pool = if extreme {
+                vec!["9999999999.99", "-9999999999.99"]
+            } else {
+                vec!["0.00", "1.50", "-1.50", "0.01", "2.25", "100.00"]
+            };
+            Decimal::parse(one_of(rng, &pool)).map_or(Value::Null, Value::Numeric)
+        }
+        Type::Double | Type::Approximate => {
+            let pool = if extreme {
+                vec![f64::INFINITY, f64::NEG_INFINITY, 1e16, -1e16, 0.1, 0.2, 1e300, -1e300, 5e-324]
+            } else {
+                vec![0.0, -0.0, 0.5, -0.5, 0.25, 1.5, 1024.0, f64::NAN]
+            };
+            Value::Float(one_of(rng, &pool))
+        }
+        Type::Text => Value::Text(one_of(rng, &["", "a", "b", "B", "ab", "é", "it's"]).to_owned()),
+        Type::Date => Value::Text(one_of(rng, &["1969-12-31", "2000-01-01", "2024-02-29", "2024-03-01"]).to_owned()),
+        Type::Timestamp => {
+            let pool =
+                ["1969-12-31 23:59:59.999999", "2000-01-01 00:00:00", "2024-02-29 12:34:56", "2024-02-29 12:34:56.5"];
+            Value::Text(one_of(rng, &pool).to_owned())
+        }
+    }
+}
+
+/// Draws one of a pool.
+pub fn one_of<T: Copy>(rng: &mut ChaCha8Rng, pool: &[T]) -> T {
+    pool[rng.random_range(0..pool.len())]
+}
