@@ -129,8 +129,7 @@ impl RocksStore {
 
     /// Writes the buffered rows as one sorted file.
     fn write_run(&self, rows: &mut RowBuffer) -> Result<RunFile, StateError> {
-        let number = self.file_count.fetch_add(1, Ordering::Relaxed);
-        let run = RunFile { path: self.ingest_dir.join(format!("{number:08}.sst")) };
+        let run = self.new_run();
         let mut writer = SstFileWriter::create(&self.options);
         writer.open(&run.path).map_err(store_error)?;
         rows.sort();
@@ -146,15 +145,30 @@ impl RocksStore {
         Ok(run)
     }
 
+    /// Writes the deletion of these prefixes as a file; `None` if there are none.
+    fn write_drops(&self, prefixes: &[Vec<u8>]) -> Result<Option<RunFile>, StateError> {
+        if prefixes.is_empty() {
+            return Ok(None);
+        }
+        let run = self.new_run();
+        let mut writer = SstFileWriter::create(&self.options);
+        writer.open(&run.path).map_err(store_error)?;
+        for prefix in prefixes {
+            writer.delete_range(prefix, &required_end(prefix)?).map_err(store_error)?;
+        }
+        writer.finish().map_err(store_error)?;
+        Ok(Some(run))
+    }
+
+    fn new_run(&self) -> RunFile {
+        let number = self.file_count.fetch_add(1, Ordering::Relaxed);
+        RunFile { path: self.ingest_dir.join(format!("{number:08}.sst")) }
+    }
+
     fn write_batch(&self, dropped_prefixes: &[Vec<u8>], rows: &RowBuffer) -> Result<(), StateError> {
         let mut batch = WriteBatch::default();
         for prefix in dropped_prefixes {
-            match end_of_prefix(prefix) {
-                Some(end) => batch.delete_range(prefix, &end),
-                None => {
-                    return Err(StateError::Store { message: "a prefix without end cannot be dropped".to_owned() });
-                }
-            }
+            batch.delete_range(prefix, &required_end(prefix)?);
         }
         for (key, value) in rows.iter() {
             match value {
@@ -213,14 +227,12 @@ impl StateStore for RocksStore {
         writes: WriteSet,
         produce: &mut dyn FnMut(&mut PutRow<'_>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        // A range delete must come before the rows: only a write batch has an order.
-        let one_batch = !writes.dropped_prefixes.is_empty();
         let mut rows = RowBuffer::default();
-        let mut runs = Vec::new();
+        let mut runs: Vec<RunFile> = Vec::new();
         {
             let mut put = |key: &[u8], value: Option<&[u8]>| -> Result<(), StateError> {
                 rows.push(key, value);
-                if !one_batch && rows.byte_count() >= self.run_bytes_max {
+                if rows.byte_count() >= self.run_bytes_max {
                     runs.push(self.write_run(&mut rows)?);
                 }
                 Ok(())
@@ -230,7 +242,7 @@ impl StateStore for RocksStore {
             }
             produce(&mut put)?;
         }
-        if one_batch || (runs.is_empty() && rows.byte_count() <= self.batch_bytes_max) {
+        if runs.is_empty() && rows.byte_count() <= self.batch_bytes_max {
             return self.write_batch(&writes.dropped_prefixes, &rows);
         }
         if !rows.is_empty() {
@@ -238,7 +250,9 @@ impl StateStore for RocksStore {
         }
         let mut ingest = IngestExternalFileOptions::default();
         ingest.set_move_files(true);
-        let paths: Vec<&Path> = runs.iter().map(|run| run.path.as_path()).collect();
+        // Of files taken in together, a later one wins over those before it.
+        let drops = self.write_drops(&writes.dropped_prefixes)?;
+        let paths: Vec<&Path> = drops.iter().chain(&runs).map(|run| run.path.as_path()).collect();
         self.db.ingest_external_file_opts(&ingest, paths).map_err(store_error)
     }
 
@@ -326,6 +340,11 @@ fn end_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
+}
+
+fn required_end(prefix: &[u8]) -> Result<Vec<u8>, StateError> {
+    end_of_prefix(prefix)
+        .ok_or_else(|| StateError::Store { message: "a prefix without end cannot be dropped".to_owned() })
 }
 
 fn lock_directory(dir: &Path) -> Result<File, StateError> {

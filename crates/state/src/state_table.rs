@@ -1,6 +1,6 @@
 //! What a checkpoint asks of a state table, and the list of all state tables of a database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub trait StateTable: Send + Sync + Debug {
 #[derive(Debug, Default)]
 pub struct StateTables {
     tables: Mutex<BTreeMap<(StateTableId, usize), Arc<dyn StateTable>>>,
+    /// Tables whose stored rows the next checkpoint deletes before it writes any.
+    cleared: Arc<Mutex<BTreeSet<StateTableId>>>,
 }
 
 impl StateTables {
@@ -64,9 +66,21 @@ impl StateTables {
         assert!(earlier.is_none(), "a state table's shard is registered once");
     }
 
-    /// Takes all shards of a table off the list.
+    /// Takes all shards of a table off the list; the next checkpoint deletes its stored rows.
     pub fn remove(&self, id: StateTableId) {
         self.tables.lock().retain(|(table, _), _| *table != id);
+        self.clear(id);
+    }
+
+    /// The next checkpoint deletes what is stored of this table before it writes its rows: for a table that begins
+    /// empty, although an earlier one of its id may have left rows behind.
+    pub fn clear(&self, id: StateTableId) {
+        self.cleared.lock().insert(id);
+    }
+
+    /// The tables to be cleared.
+    pub(crate) fn cleared(&self) -> Arc<Mutex<BTreeSet<StateTableId>>> {
+        Arc::clone(&self.cleared)
     }
 
     /// All shards.

@@ -55,7 +55,7 @@ pub trait StateStore: Send + Sync + Debug {
     fn commit(&self, writes: WriteSet) -> Result<(), StateError>;
 
     /// Like `commit`, with further rows that `produce` hands over one by one, in any order: for commits that may be
-    /// larger than memory. Each key at most once, `writes` included; none of them under a dropped prefix.
+    /// larger than memory. Each key at most once, `writes` included. Dropped prefixes come before all rows.
     ///
     /// # Errors
     /// Those of `commit` and of `produce`; nothing is applied then.

@@ -6,6 +6,7 @@
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use changelog::{Epoch, KeyGroup, RowBytes, StateTableId};
+use parking_lot::RwLockWriteGuard;
 
 use super::segment::{RowId, Visible};
 use super::{RowStore, Rows, hashes_of};
@@ -104,12 +105,15 @@ impl StateTable for RowStore {
 
     fn end_checkpoint(&self, durable: bool) {
         let mut rows = self.rows.write();
-        let rows = &mut *rows;
         if let Some(frozen) = rows.frozen.take()
             && !durable
         {
             rows.stored_below = frozen.from;
             rows.ended_stored.extend(frozen.ended);
+        }
+        // A good moment to give up what changes alone would get to slowly. If that fails the rows just stay.
+        while let Ok(true) = self.tidy(&mut rows) {
+            RwLockWriteGuard::bump(&mut rows);
         }
     }
 

@@ -89,6 +89,9 @@ pub struct RowStore {
     rows: RwLock<Rows>,
 }
 
+/// A batch's insertions, one row per copy; and its retractions, with how many copies of each.
+type Parts = (Option<RecordBatch>, Option<(RecordBatch, Vec<u64>)>);
+
 /// What the lock guards.
 #[derive(Debug)]
 struct Rows {
@@ -173,9 +176,7 @@ impl RowStore {
         Ok(outcome)
     }
 
-    /// Insertions, one row per copy, and retractions, with how many copies of each.
-    #[expect(clippy::type_complexity, reason = "both parts are optional and used once")]
-    fn split(&self, batch: &ChangeBatch) -> Result<(Option<RecordBatch>, Option<(RecordBatch, Vec<u64>)>), StateError> {
+    fn split(&self, batch: &ChangeBatch) -> Result<Parts, StateError> {
         let rows = self.with_own_schema(batch.rows())?;
         let Some(weights) = batch.weights() else { return Ok((Some(rows), None)) };
         if weights.iter().all(|weight| *weight == 1) {
@@ -184,6 +185,9 @@ impl RowStore {
         if weights.iter().all(|weight| *weight < 0) {
             let counts = weights.iter().map(|weight| weight.unsigned_abs()).collect();
             return Ok((None, Some((rows, counts))));
+        }
+        if let Some(parts) = split_in_two(&rows, weights) {
+            return Ok(parts);
         }
         let positive: UInt32Array = weights
             .iter()
@@ -360,8 +364,8 @@ impl RowStore {
         KeyGroup((start + u16::from(own) % (end - start)) as u8)
     }
 
-    /// Gives up rows that nobody can see any more.
-    fn tidy(&self, rows: &mut Rows) -> Result<(), StateError> {
+    /// Gives up some of the rows that nobody can see any more, and returns whether there are more.
+    fn tidy(&self, rows: &mut Rows) -> Result<bool, StateError> {
         let mut retained = self.options.pins.retained();
         if let Some(frozen) = &rows.frozen {
             retained = retained.min(frozen.epoch());
@@ -384,6 +388,21 @@ impl RowStore {
             }
         }
     }
+}
+
+/// The usual update, without copying: retractions followed by single insertions, or the other way round.
+fn split_in_two(rows: &RecordBatch, weights: &[i64]) -> Option<Parts> {
+    let inserts_first = weights[0] > 0;
+    let border = weights.iter().position(|weight| (*weight > 0) != inserts_first)?;
+    let (first, second) = weights.split_at(border);
+    let (inserted, retracted) = if inserts_first { (first, second) } else { (second, first) };
+    if inserted.iter().any(|weight| *weight != 1) || retracted.iter().any(|weight| *weight >= 0) {
+        return None;
+    }
+    let counts = retracted.iter().map(|weight| weight.unsigned_abs()).collect();
+    let (first, second) = (rows.slice(0, border), rows.slice(border, weights.len() - border));
+    let (inserted, retracted) = if inserts_first { (first, second) } else { (second, first) };
+    Some((Some(inserted), Some((retracted, counts))))
 }
 
 fn hashes_of(columns: &[ArrayRef], row_count: usize) -> Vec<u64> {

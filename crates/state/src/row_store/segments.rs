@@ -14,8 +14,10 @@ use crate::StateError;
 
 /// Rows of a segment, at most; longer batches are sliced.
 pub(super) const SEGMENT_ROWS_MAX: usize = 32 << 10;
+/// Ended rows that are given up at a time: this bounds how long readers wait.
+const RECLAIMED_ROWS_MAX: usize = 8 << 10;
 /// The levels of merging: so many segments at the end, each of at most so many rows, become one.
-const LEVELS: [(usize, usize); 2] = [(64, 64), (16, 4096)];
+const LEVELS: [(usize, usize); 2] = [(64, 64), (16, 2048)];
 /// Half-empty segments (and an eighth of all), or rows in them, that are waited for before the list is gone through.
 const STALE_SEGMENTS: usize = 16;
 const STALE_ROWS: usize = 1024;
@@ -99,10 +101,15 @@ impl Segments {
         self.live_count -= 1;
     }
 
-    /// Gives up what no reader from `retained` on can see, and merges small segments. `forget` is told of each segment with
-    /// rows that are about to be given up.
-    pub(super) fn tidy(&mut self, retained: Epoch, forget: &mut dyn FnMut(&Segments, usize)) -> Result<(), StateError> {
-        while let Some((_, id)) = self.ended.pop_front_if(|(end, _)| *end <= retained.0) {
+    /// Gives up some of what no reader from `retained` on can see, and merges small segments. `forget` is told of each
+    /// segment with rows that are about to be given up. Returns whether there is more to give up.
+    pub(super) fn tidy(
+        &mut self,
+        retained: Epoch,
+        forget: &mut dyn FnMut(&Segments, usize),
+    ) -> Result<bool, StateError> {
+        for _ in 0..RECLAIMED_ROWS_MAX {
+            let Some((_, id)) = self.ended.pop_front_if(|(end, _)| *end <= retained.0) else { break };
             let Some((number, _)) = self.locate(id) else { continue };
             let segment = &mut self.list[number];
             let was_stale = is_stale(segment);
@@ -115,7 +122,8 @@ impl Segments {
         if self.stale_count >= STALE_SEGMENTS + self.list.len() / 8 || self.stale_rows >= STALE_ROWS {
             self.reclaim(retained, forget)?;
         }
-        self.merge_end(retained)
+        self.merge_end(retained)?;
+        Ok(self.ended.front().is_some_and(|(end, _)| *end <= retained.0))
     }
 
     fn reclaim(&mut self, retained: Epoch, forget: &mut dyn FnMut(&Segments, usize)) -> Result<(), StateError> {

@@ -324,7 +324,7 @@ impl Model {
         both.sort();
         assert_eq!(both, self.rows, "rows of the checkpoint at {}", self.durable);
         self.table = open(self.unique, 0..256, &self.pins, Some(Arc::clone(&self.store) as _));
-        self.tables.remove(StateTableId(7));
+        self.tables = StateTables::new();
         self.tables.add(0, Arc::clone(&self.table) as _);
         self.epoch = self.durable.next();
     }

@@ -41,7 +41,7 @@ fn commits() -> impl Strategy<Value = Vec<Commit>> {
         (
             prop::collection::btree_map(any::<u8>(), any::<Option<u8>>(), 0..4),
             prop::collection::btree_map(0..600u16, any::<Option<u8>>(), 0..200),
-            prop::option::weighted(0.2, 0..8u8),
+            prop::option::weighted(0.3, 0..8u8),
             prop::bool::weighted(0.2),
         ),
         1..12,
@@ -67,11 +67,8 @@ fn apply(store: &dyn StateStore, model: &mut Rows, commit: &Commit) {
     for (key, value) in set {
         writes.rows.push((vec![1, *key], value.map(value_of)));
     }
-    let mut rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = produced
-        .iter()
-        .filter(|(key, _)| Some((**key % 8) as u8) != *dropped)
-        .map(|(key, value)| (key_of_produced(*key), value.map(value_of)))
-        .collect();
+    let mut rows: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+        produced.iter().map(|(key, value)| (key_of_produced(*key), value.map(value_of))).collect();
     rows.reverse();
     for (key, value) in writes.rows.iter().chain(&rows) {
         match value {
