@@ -11,7 +11,7 @@ use std::time::Instant;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use connectors::{FormatOptions, ReadLimit};
 
-const BATCH_ROWS: usize = 65_536;
+const BATCH_ROWS: usize = 32_768;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows: usize = std::env::args().nth(1).map_or(Ok(2_000_000), |rows| rows.parse())?;

@@ -19,6 +19,9 @@ use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use super::fields::Fields;
 use crate::ConnectorError;
 
+/// A batch of so many rows is worth a second thread.
+const TWO_THREADS_ROWS: usize = 4096;
+
 /// What is wrong with which row; the first error of a row counts.
 pub type BadRows = BTreeMap<usize, String>;
 
@@ -26,10 +29,11 @@ pub type BadRows = BTreeMap<usize, String>;
 pub fn batch(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<(RecordBatch, BadRows), ConnectorError> {
     let mut bad = BadRows::new();
     let mut columns = Vec::with_capacity(schema.fields().len());
-    for (index, field) in schema.fields().iter().enumerate() {
-        let column = column(field, fields, index, block, &mut bad)?;
-        refuse_nulls(field, &column, &mut bad);
-        columns.push(column);
+    for read in read_columns(schema, fields, block)? {
+        columns.push(read.0);
+        for (row, error) in read.1 {
+            bad.entry(row).or_insert(error);
+        }
     }
     if !bad.is_empty() {
         let good: BooleanArray = (0..fields.row_count()).map(|row| Some(!bad.contains_key(&row))).collect();
@@ -39,6 +43,28 @@ pub fn batch(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<(Recor
     }
     let rows = RecordBatch::try_new(schema.clone(), columns);
     Ok((rows.map_err(|error| ConnectorError::Schema(error.to_string()))?, bad))
+}
+
+/// Reads the columns, each with its bad rows. Every other column of a large batch is read by a
+/// second thread: reading values is most of the work of a text source.
+fn read_columns(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<Vec<(ArrayRef, BadRows)>, ConnectorError> {
+    let read = |index: usize| {
+        let (field, mut bad) = (schema.field(index), BadRows::new());
+        let column = column(field, fields, index, block, &mut bad)?;
+        refuse_nulls(field, &column, &mut bad);
+        Ok((column, bad))
+    };
+    let count = schema.fields().len();
+    if fields.row_count() < TWO_THREADS_ROWS || count < 2 {
+        return (0..count).map(read).collect();
+    }
+    let (even, odd) = std::thread::scope(|scope| {
+        let odd = scope.spawn(|| (1..count).step_by(2).map(read).collect::<Vec<_>>());
+        let even: Vec<_> = (0..count).step_by(2).map(read).collect();
+        (even, odd.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let mut odd = odd.into_iter();
+    even.into_iter().flat_map(|even| std::iter::once(even).chain(odd.next())).collect()
 }
 
 /// Whether texts can be read into this type.
