@@ -36,7 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     file.into_inner()?.sync_all()?;
     let megabytes = std::fs::metadata(&path)?.len() as f64 / 1e6;
     for _ in 0..3 {
-        let (ours, theirs) = (read_ours(&path)?, read_arrow(&path)?);
+        let before = processor_seconds();
+        let ours = read_ours(&path)?;
+        let between = processor_seconds();
+        let theirs = read_arrow(&path)?;
+        if let (Some(before), Some(between), Some(after)) = (before, between, processor_seconds()) {
+            println!("processor time: ours {:.2} s, arrow-csv {:.2} s", between - before, after - between);
+        }
         assert_eq!(ours.0, rows);
         assert_eq!(theirs.0, rows);
         println!(
@@ -95,4 +101,12 @@ fn read_arrow(path: &std::path::Path) -> Result<(usize, f64), Box<dyn std::error
         rows += batch?.num_rows();
     }
     Ok((rows, start.elapsed().as_secs_f64()))
+}
+
+/// Seconds of processor time that this process has used: steadier than the wall on a busy machine.
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
 }

@@ -172,6 +172,12 @@ fn booleans<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>, rows: usize, bad:
 
 /// PostgreSQL takes any unambiguous beginning of the words.
 fn boolean(text: &[u8]) -> Option<bool> {
+    // The usual spellings first, without a copy.
+    match text {
+        b"true" | b"t" => return Some(true),
+        b"false" | b"f" => return Some(false),
+        _ => {}
+    }
     let text = text.to_ascii_lowercase();
     let begins = |word: &[u8], least: usize| text.len() >= least && word.starts_with(&text);
     if begins(b"true", 1) || begins(b"yes", 1) || text == b"on" || text == b"1" {
