@@ -171,9 +171,11 @@ impl Completion {
     /// The job has finished everything up to the epoch from which on it counts: its results can be read.
     pub fn settle(&self, status: &Arc<JobStatus>) {
         let state = self.state.lock();
-        if status.set_running() {
+        if status.state() == JobState::Backfilling {
             status.store_errors(status.counts_after().max(self.completed().0));
+            // Who sees it running finds its state in the next checkpoint.
             status.enter_tables(&self.tables);
+            status.set_running();
         }
         self.changed.notify_all();
         drop(state);

@@ -52,9 +52,10 @@ impl Debug for dyn Backfill {
 pub enum JobState {
     /// Reads its inputs' existing rows.
     Backfilling,
-    /// Its results are those of the visible epoch.
+    /// Its results are those of the visible epoch. A job that is running before a checkpoint begins and after it has
+    /// begun is wholly in it; any other must be backfilled if the checkpoint is restored.
     Running,
-    /// It stopped and can only be dropped.
+    /// It stopped and can only be dropped; checkpoints leave it out.
     Failed(String),
     /// It is gone.
     Dropped,
@@ -172,14 +173,8 @@ impl JobStatus {
         }
     }
 
-    /// From backfilling to running; false if it has stopped meanwhile.
-    pub fn set_running(&self) -> bool {
-        let mut state = self.state.lock();
-        let was_backfilling = *state == JobState::Backfilling;
-        if was_backfilling {
-            *state = JobState::Running;
-        }
-        was_backfilling
+    pub fn set_running(&self) {
+        *self.state.lock() = JobState::Running;
     }
 
     /// False if it had stopped already.

@@ -17,7 +17,9 @@ pub(super) fn split(batch: ChangeBatch, columns: &[usize], worker_count: usize) 
     let keys: Vec<ArrayRef> = columns.iter().map(|column| canonical_key(batch.rows().column(*column))).collect();
     let mut hashes = Vec::new();
     hash_columns(&keys, batch.row_count(), &mut hashes);
-    let mut positions: Vec<Vec<u32>> = vec![Vec::new(); worker_count];
+    let even_share = batch.row_count() / worker_count;
+    let mut positions: Vec<Vec<u32>> =
+        (0..worker_count).map(|_| Vec::with_capacity(even_share + even_share / 8)).collect();
     for (row, hash) in hashes.iter().enumerate() {
         positions[KeyGroup::of(*hash).worker(worker_count)].push(row as u32);
     }

@@ -295,7 +295,13 @@ impl Fragment {
                 match *target {
                     Target::Step { step, input } => todo.push((step, input, batch.clone())),
                     Target::Subscribers => self.publish(epoch, &batch),
-                    Target::Port(port) => self.ship(epoch, port, batch.clone(), send)?,
+                    Target::Port(port) => {
+                        let begin = Instant::now();
+                        let shipped = self.ship(epoch, port, batch.clone(), send);
+                        let metrics = &self.surroundings.metrics.operators[self.steps[step].node];
+                        metrics.count(0, 0, begin.elapsed().as_nanos() as u64);
+                        shipped?;
+                    }
                 }
             }
         }
