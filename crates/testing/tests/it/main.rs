@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p testing --test it -- slt/operators` runs a part, as with any test binary.
 
+mod crash;
 mod differential;
 mod source_tree;
 mod sql_files;
@@ -14,6 +15,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(source_tree::trials());
     trials.extend(differential::trials());
+    trials.extend(crash::trials());
     trials.extend(sql_files::trials());
     let outcome = libtest_mimic::run(&arguments, trials);
     Postgres::stop_shared();
