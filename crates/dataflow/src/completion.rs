@@ -1,6 +1,6 @@
 //! Which epochs are complete: what the workers report, and who is told.
 //!
-//! 1. `submitted` notes an epoch and whether any job is touched by it.
+//! 1. `submitted` notes an epoch and whether any job is touched by it. If none is, no worker hears of it.
 //! 2. Each worker reports the epoch up to which its caught-up jobs have finished everything.
 //! 3. What all workers have passed is complete. Errors of the epoch's rows are stored then, since they come from
 //!    several workers; after that the epoch counts as complete and the listener is told.
@@ -82,24 +82,20 @@ impl Completion {
         self.threads.get().into_iter().flatten().for_each(Thread::unpark);
     }
 
-    /// Lets one worker look at what there is to do.
-    pub fn wake_worker(&self, worker: usize) {
-        if let Some(thread) = self.threads.get().and_then(|threads| threads.get(worker)) {
-            thread.unpark();
-        }
-    }
-
     pub fn completed(&self) -> Epoch {
         Epoch(self.completed.load(Ordering::Acquire))
     }
 
-    /// Notes an epoch, before any worker hears of it.
+    /// Notes an epoch, before any worker hears of it. One that touches no job is complete with those before it.
     pub fn submitted(&self, epoch: Epoch, touches_jobs: bool) {
         let mut state = self.state.lock();
         assert!(epoch.0 > state.submitted, "epochs are submitted in ascending order");
         state.submitted = epoch.0;
         if touches_jobs {
             state.in_flight.push_back(epoch.0);
+        } else if state.in_flight.is_empty() {
+            self.completed.store(epoch.0, Ordering::Release);
+            self.changed.notify_all();
         }
     }
 

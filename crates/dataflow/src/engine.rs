@@ -88,7 +88,7 @@ impl Engine {
     }
 
     /// Sets what is called when epochs complete: with ascending epochs, one call at a time, some possibly left out (a
-    /// later one stands for all before it). It is called on a worker thread, so it must be quick and must not wait
+    /// later one stands for all before it, and `submit` says which need no call). It is called on a worker thread, so it must be quick and must not wait
     /// for the engine.
     pub fn on_complete(&self, callback: OnComplete) {
         self.completion.set_listener(callback);
@@ -260,7 +260,8 @@ impl Engine {
     }
 
     /// Hands an epoch's changes to the workers: for each relation that has any, batches with all its columns.
-    /// Returns at once.
+    /// Returns at once. An epoch that touches no job, when all before it are complete, is complete when this returns,
+    /// and the listener is not called for it.
     ///
     /// # Panics
     /// If `epoch` is not above the one submitted before.
@@ -269,9 +270,6 @@ impl Engine {
         let touched: Arc<[JobId]> = entries.touched(changes.iter().map(|(relation, _)| *relation)).into();
         self.completion.submitted(epoch, !touched.is_empty());
         if touched.is_empty() {
-            send(&entries.senders[0], Command::Untouched);
-            drop(entries);
-            self.completion.wake_worker(0);
             return;
         }
         let worker_count = entries.senders.len();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use changelog::{ChangeBatch, Epoch, JobId, RelationId};
+use parking_lot::Mutex;
 use state::{EpochPins, MemoryStore, ReadTable, StateStore, StateTables};
 
 use crate::testing::{WeightedRow, batch, values_of};
@@ -49,7 +50,7 @@ impl World {
         })
         .expect("threads start");
         let visible = Arc::clone(&pins);
-        engine.on_complete(Box::new(move |epoch| visible.publish(epoch)));
+        engine.on_complete(Box::new(move |epoch| publish(&visible, epoch)));
         World { engine, pins, tables, epoch: start.0, rows: BTreeMap::new(), random: 0x9E37_79B9_7F4A_7C15 }
     }
 
@@ -73,6 +74,8 @@ impl World {
             batches.push((RelationId(*table), batch(changes)));
         }
         self.engine.submit(Epoch(self.epoch), batches);
+        // An epoch that touches no job may be complete already.
+        publish(&self.pins, self.engine.completed());
     }
 
     /// Random insertions and retractions of a table: some of them undo each other within the epoch.
@@ -135,6 +138,15 @@ impl World {
     fn table(&self, table: u32) -> Vec<WeightedRow> {
         let rows = self.rows.get(&table).into_iter().flatten();
         rows.filter(|(_, n)| **n > 0).map(|((a, b), n)| (vec![Some(*a), Some(*b)], *n)).collect()
+    }
+}
+
+/// Makes a complete epoch visible; the listener and whoever submits may both know of it.
+fn publish(pins: &EpochPins, epoch: Epoch) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
+    if epoch > pins.visible() {
+        pins.publish(epoch);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn install<'scope>(
     port_count: usize,
     feed: Rc<RefCell<Feed>>,
 ) -> (Vec<Stream<'scope, u64, Parcel>>, Rc<Activator>) {
-    let mut builder = OperatorBuilder::new(name.to_owned(), scope.clone());
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let has_feed = inputs.is_empty();
     let mut drains: Vec<(usize, Drain)> = Vec::with_capacity(inputs.len());
     for (stream, exchanged, entry) in inputs {

@@ -203,7 +203,7 @@ pub(super) fn build_dataflow<'scope>(
         let port_count = ports.len();
         let fragment = Fragment::new(surroundings.clone(), steps, ports, entries, first, finish_first);
         let feed = Rc::new(RefCell::new(Feed { open: first, ..Feed::default() }));
-        let (left, activator) = install(scope.clone(), &name, fragment, inputs, port_count, Rc::clone(&feed));
+        let (left, activator) = install(scope, &name, fragment, inputs, port_count, Rc::clone(&feed));
         for (edge, stream) in leaving.into_iter().zip(left) {
             streams[edge] = Some(stream);
         }

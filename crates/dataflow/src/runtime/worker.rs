@@ -34,8 +34,6 @@ pub(crate) enum Command {
     Create(Box<NewJob>),
     /// An epoch's changes, this worker's share, and all jobs it touches.
     Epoch { epoch: u64, touched: Arc<[JobId]>, changes: Vec<(RelationId, ChangeBatch)> },
-    /// An epoch was submitted that touches no job.
-    Untouched,
     /// The job counts for all epochs from now on.
     Count(JobId),
     /// Take a job away.
@@ -233,7 +231,6 @@ impl WorkerLoop {
         match command {
             Command::Create(job) => self.create(*job),
             Command::Epoch { epoch, touched, changes } => self.begin_epoch(epoch, &touched, &changes),
-            Command::Untouched => self.completion.report(self.index, self.done),
             Command::Count(id) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.phase = Phase::CountsAfter(job.status.counts_after());
