@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::authentication::Password;
 use super::copy_in::RunningCopy;
@@ -27,7 +27,7 @@ use super::extended::{Portal, Statement};
 use super::frontend::MalformedMessage;
 use super::input::{Frame, Input, InputError};
 use super::output::{Output, Report, Severity, TransactionStatus};
-use super::startup::{self, Opening, StartupError, StartupPacket};
+use super::startup::{self, CancelKey, Opening, StartupError, StartupPacket};
 use crate::value::TextSettings;
 
 /// A client has this long to get from connecting to the end of authentication.
@@ -39,8 +39,16 @@ pub struct Shared {
     pub password: Option<Password>,
     /// Becomes true when the server shuts down.
     pub stopping: watch::Receiver<bool>,
-    /// What cancels each session's statements, by its process id.
-    running: Mutex<HashMap<i32, CancelHandle>>,
+    /// What can be cancelled, by the sessions' process ids.
+    running: Mutex<HashMap<i32, Running>>,
+}
+
+/// A session as a cancel request sees it.
+struct Running {
+    secret: i32,
+    statement: CancelHandle,
+    /// A COPY that waits for the client's data has no statement running; its connection is told itself.
+    copy: Arc<Notify>,
 }
 
 impl Shared {
@@ -50,7 +58,15 @@ impl Shared {
 
     /// Cancels what runs in all sessions.
     pub fn cancel_all(&self) {
-        self.running.lock().values().for_each(CancelHandle::cancel);
+        self.running.lock().values().for_each(|running| running.statement.cancel());
+    }
+
+    /// Cancels what runs in the session that has this key; a wrong key does nothing.
+    fn cancel(&self, key: CancelKey) {
+        if let Some(running) = self.running.lock().get(&key.connection_id).filter(|r| r.secret == key.secret) {
+            running.statement.cancel();
+            running.copy.notify_waiters();
+        }
     }
 }
 
@@ -142,9 +158,10 @@ where
     let begun = tokio::time::timeout(STARTUP_TIME_MAX, begin(&mut input, &mut output, shared)).await;
     match begun {
         Ok(Ok(Some(session))) => {
-            let _listed = Listed::new(shared, &session);
+            let copy_cancelled = Arc::new(Notify::new());
+            let _listed = Listed::new(shared, &session, copy_cancelled.clone());
             let mut connection = Connection::new(session, output);
-            connection.run(&mut input, shared).await;
+            connection.run(&mut input, shared, &copy_cancelled).await;
             connection.output.close().await;
         }
         Ok(Ok(None)) => output.close().await,
@@ -170,9 +187,10 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(shared: &'a Shared, session: &Session) -> Self {
+    fn new(shared: &'a Shared, session: &Session, copy: Arc<Notify>) -> Self {
         let process_id = session.process_id();
-        shared.running.lock().insert(process_id, session.cancel_handle());
+        let running = Running { secret: session.secret(), statement: session.cancel_handle(), copy };
+        shared.running.lock().insert(process_id, running);
         Self { shared, process_id }
     }
 }
@@ -207,7 +225,7 @@ where
 {
     let packet = match startup::open(input, output).await? {
         Opening::Cancel(key) => {
-            shared.instance.cancel(key.connection_id, key.secret);
+            shared.cancel(key);
             return Ok(None);
         }
         Opening::Session(packet) => packet,
@@ -248,9 +266,9 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     }
 
     /// Takes messages until the client leaves, breaks the rules, or the server stops.
-    async fn run<R: AsyncRead + Unpin>(&mut self, input: &mut Input<R>, shared: &Shared) {
+    async fn run<R: AsyncRead + Unpin>(&mut self, input: &mut Input<R>, shared: &Shared, copy_cancelled: &Notify) {
         let mut stopping = shared.stopping.clone();
-        let stopped = stopping.wait_for(|stopping| *stopping);
+        let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
         tokio::pin!(stopped);
         loop {
             // The client may be waiting for what has gathered, unless it has sent more already.
@@ -260,7 +278,13 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
             let frame = tokio::select! {
                 biased;
                 frame = input.frame() => frame,
-                _ = &mut stopped => {
+                () = copy_cancelled.notified(), if self.copy.is_some() => {
+                    match self.cancel_copy().await {
+                        Ok(()) => continue,
+                        Err(_) => break,
+                    }
+                }
+                () = &mut stopped => {
                     let report = Report::new("57P01", "terminating connection due to administrator command");
                     self.output.report(Severity::Fatal, &report);
                     break;

@@ -84,6 +84,14 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         Ok(Next::Continue)
     }
 
+    /// A cancel request came while the COPY waited for data.
+    pub(super) async fn cancel_copy(&mut self) -> Result<(), Failure> {
+        let Some(running) = self.copy.take() else { return Ok(()) };
+        running.copy.abort(&mut self.session);
+        let report = Report::new("57014", "canceling statement due to user request");
+        self.after_copy(Err((report, running.after))).await
+    }
+
     async fn finish_copy(&mut self, running: RunningCopy) -> Result<(String, AfterCopy), (Report, AfterCopy)> {
         let RunningCopy { mut copy, mut reader, after } = running;
         let finished = reader.finish(&mut |batch| push_batch(&mut copy, batch));

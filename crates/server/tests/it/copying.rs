@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{SinkExt, TryStreamExt};
 use tokio_postgres::Client;
 
-use crate::raw::{RawClient, kinds, message};
+use crate::raw::{RawClient, kinds, message, startup};
 use crate::{TestServer, sqlstate};
 
 async fn copy_in(client: &Client, sql: &str, pieces: &[&str]) -> Result<u64, tokio_postgres::Error> {
@@ -91,5 +91,34 @@ async fn keys_that_exist_are_refused() {
     let client = server.connect().await;
     client.batch_execute("CREATE TABLE t (a int PRIMARY KEY)").await.expect("a table");
     assert_eq!(sqlstate(copy_in(&client, "COPY t FROM STDIN", &["1\n1\n"]).await), "23505");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_is_cancelled_while_it_waits() {
+    let server = TestServer::start().await;
+    let mut client = RawClient::open(&server).await;
+    client.send(&startup(&[("user", "keyfold"), ("database", "keyfold")])).await;
+    let answer = client.until('Z').await;
+    let key = answer.into_iter().find(|message| message.kind == 'K').expect("a key").body;
+    client.query("CREATE TABLE t (a int)").await;
+    client.send(&message('Q', b"COPY t FROM STDIN\0")).await;
+    client.until('G').await;
+    client.send(&message('d', b"1\n")).await;
+    let request = [&b"\0\0\0\x10\x04\xd2\x16\x2e"[..], &key].concat();
+    // A wrong secret does nothing.
+    let mut wrong = request.clone();
+    wrong[15] ^= 1;
+    for bytes in [wrong, request] {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let mut canceller = RawClient::open(&server).await;
+        canceller.send(&bytes).await;
+        assert_eq!(canceller.until_closed().await, []);
+    }
+    let answer = client.until('Z').await;
+    assert_eq!((kinds(&answer).as_str(), answer[0].field('C').as_deref()), ("EZ", Some("57014")));
+    // The rows that are still under way are ignored.
+    client.send(&[message('d', b"2\n"), message('c', b"")].concat()).await;
+    assert_eq!(client.query("SELECT count(*) FROM t").await[1].body, b"\0\x01\0\0\0\x010");
     server.stop().await;
 }

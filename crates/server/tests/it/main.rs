@@ -1,5 +1,6 @@
 //! The server from outside: real drivers, and raw sockets for what no driver sends.
 
+mod commands;
 mod copying;
 mod malformed;
 mod raw;

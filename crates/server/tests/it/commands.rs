@@ -1,0 +1,152 @@
+//! The binary itself: what it prints, how it ends.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server that has not begun or ended after this time is stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn keyfold(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyfold"));
+    command.args(arguments);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYFOLD_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    keyfold(arguments).output().expect("the binary runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("an address").port()
+}
+
+fn wait_for_port(port: u16, child: &mut Child) {
+    let begun = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the server does not listen");
+        assert!(child.try_wait().expect("a process").is_none(), "the server ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits for the end of a process; kills it if that does not come.
+fn ended(mut child: Child) -> Output {
+    let begun = Instant::now();
+    while child.try_wait().expect("a process").is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().expect("a process");
+            panic!("the process did not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().expect("what it said")
+}
+
+fn terminate(child: &mut Child) -> Option<i32> {
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a process") {
+            return status.code();
+        }
+        assert!(begun.elapsed() < PATIENCE, "the server does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn serve(directory: &Path, port: u16) -> Command {
+    let listen = format!("127.0.0.1:{port}");
+    let mut command = keyfold(&["serve", "--listen", &listen, "--data-dir"]);
+    command.arg(directory).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_version() {
+    let output = output(&["--version"]);
+    assert!(output.status.success());
+    assert!(stdout(&output).starts_with("keyfold "), "{}", stdout(&output));
+}
+
+#[test]
+fn results_in_three_formats() {
+    let sql = "SELECT 1 AS a, 'x' AS b";
+    assert_eq!(stdout(&output(&["run", "-c", sql, "--format", "csv"])), "a,b\n1,x\n");
+    assert_eq!(stdout(&output(&["run", "-c", sql, "--format", "json"])), "{\"a\":1,\"b\":\"x\"}\n");
+    let table = output(&["run", "-c", sql]);
+    assert!(table.status.success());
+    assert!(stdout(&table).contains("| 1 | x |"), "{}", stdout(&table));
+}
+
+#[test]
+fn a_failing_statement_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("script.sql");
+    std::fs::write(&file, "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);\n  SELECT nowhere FROM t;\n")
+        .expect("a file");
+    let failed = output(&["run", &file.to_string_lossy()]);
+    assert_eq!(failed.status.code(), Some(1));
+    let told = stderr(&failed);
+    assert!(told.contains("line 3, column 10") && told.contains("42703") && told.contains("SELECT nowhere"), "{told}");
+    assert_eq!(output(&["run"]).status.code(), Some(2));
+    assert!(!output(&["run", "nosuchfile.sql"]).status.success());
+}
+
+#[test]
+fn settings_that_cannot_be() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["serve", "--listen", "0.0.0.0:0"], "no password is set"),
+        (&["serve", "--in-memory", "--data-dir", "x"], "exclude"),
+        (&["serve", "--workers", "0"], "--workers"),
+        (&["serve", "--config", "nosuchfile.toml"], "configuration"),
+    ];
+    for (arguments, expected) in cases {
+        let failed = output(arguments);
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&failed).contains(expected), "{}", stderr(&failed));
+    }
+    let unknown = keyfold(&["serve", "--in-memory"]).env("KEYFOLD_LISTEN", "0.0.0.0:0").output().expect("it runs");
+    assert!(stderr(&unknown).contains("no password is set"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn a_directory_has_one_server_and_outlives_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let init = directory.path().join("init.sql");
+    std::fs::write(&init, "CREATE TABLE t (a int); INSERT INTO t VALUES (7);").expect("a file");
+    let data = directory.path().join("data");
+    let port = free_port();
+    let mut first =
+        Killed(serve(&data, port).arg("--init").arg(&init).stderr(Stdio::null()).spawn().expect("a server"));
+    wait_for_port(port, &mut first.0);
+    let second = ended(serve(&data, free_port()).spawn().expect("a process"));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("another"), "{}", stderr(&second));
+    assert_eq!(terminate(&mut first.0), Some(0));
+    let kept = output(&["run", "--format", "csv", "--data-dir", &data.to_string_lossy(), "-c", "SELECT a FROM t"]);
+    assert_eq!(stdout(&kept), "a\n7\n", "{}", stderr(&kept));
+}
