@@ -20,8 +20,8 @@ mod segments;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, SchemaRef};
 use changelog::{ChangeBatch, Epoch, KEY_GROUP_COUNT, KeyGroup, RowCodec, StateTableId, canonical_key, hash_columns};
 use parking_lot::{RwLock, RwLockWriteGuard};
@@ -196,12 +196,12 @@ impl RowStore {
             .flat_map(|(row, weight)| std::iter::repeat_n(row as u32, *weight as usize))
             .collect();
         let negative: UInt32Array = (0..weights.len()).filter(|row| weights[*row] < 0).map(|row| row as u32).collect();
-        let inserted = if positive.is_empty() { None } else { Some(take_record_batch(&rows, &positive)?) };
+        let inserted = if positive.is_empty() { None } else { Some(take_rows(&rows, &positive)?) };
         if negative.is_empty() {
             return Ok((inserted, None));
         }
         let counts = weights.iter().filter(|weight| **weight < 0).map(|weight| weight.unsigned_abs()).collect();
-        Ok((inserted, Some((take_record_batch(&rows, &negative)?, counts))))
+        Ok((inserted, Some((take_rows(&rows, &negative)?, counts))))
     }
 
     /// The batch under this store's schema: its names, and whether its columns may be NULL.
@@ -403,6 +403,13 @@ fn split_in_two(rows: &RecordBatch, weights: &[i64]) -> Option<Parts> {
     let (first, second) = (rows.slice(0, border), rows.slice(border, weights.len() - border));
     let (inserted, retracted) = if inserts_first { (first, second) } else { (second, first) };
     Some((Some(inserted), Some((retracted, counts))))
+}
+
+/// The rows at these positions; Arrow's own `take_record_batch` refuses batches without columns.
+fn take_rows(rows: &RecordBatch, positions: &UInt32Array) -> Result<RecordBatch, StateError> {
+    let columns = take_arrays(rows.columns(), positions, None)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
 }
 
 fn hashes_of(columns: &[ArrayRef], row_count: usize) -> Vec<u64> {

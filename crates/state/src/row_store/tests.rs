@@ -368,3 +368,132 @@ proptest! {
         Model::new(false).run(steps);
     }
 }
+
+/// Readers, a checkpoint and a restart see whole epochs while a writer goes on: each epoch moves an amount from one row
+/// to another, so that the total never changes.
+#[test]
+fn readers_see_whole_epochs_while_rows_change() {
+    const KEYS: i64 = 200;
+    const EPOCHS: u64 = 6000;
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, false),
+        Field::new("amount", DataType::Int64, false),
+    ]));
+    let batch = |rows: &[(i64, i64)]| -> RecordBatch {
+        let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        let (keys, amounts): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+        RecordBatch::try_new(Arc::clone(&schema), vec![column(keys), column(amounts)]).expect("two columns")
+    };
+    let open = |pins: &Arc<EpochPins>, store: Option<Arc<dyn StateStore>>| {
+        RowStore::new(RowStoreOptions {
+            id: StateTableId(1),
+            schema: Arc::clone(&schema),
+            unique_key: Some(vec![0]),
+            placement: None,
+            key_groups: 0..256,
+            pins: Arc::clone(pins),
+            store,
+        })
+    };
+    let sum_of = |table: &RowStore, epoch: Epoch| {
+        let (mut count, mut sum) = (0, 0);
+        table
+            .scan(0, epoch, None, &mut |rows| {
+                count += rows.num_rows() as i64;
+                sum += rows.column(1).as_primitive::<Int64Type>().values().iter().sum::<i64>();
+                ControlFlow::Continue(())
+            })
+            .expect("scans");
+        (count, sum)
+    };
+    let (pins, store, tables) = (EpochPins::new(), MemoryStore::new(), StateTables::new());
+    let table = open(&pins, None);
+    tables.add(0, Arc::clone(&table) as _);
+    let mut amounts = vec![100; KEYS as usize];
+    let first: Vec<(i64, i64)> = (0..KEYS).map(|key| (key, 100)).collect();
+    table.apply(Epoch(1), &ChangeBatch::insertions(batch(&first))).expect("applies");
+    pins.publish(Epoch(1));
+    let checkpointer = Checkpointer::new(Arc::clone(&store) as _);
+    std::thread::scope(|scope| {
+        for reader in 0..2i64 {
+            let (table, pins) = (&table, &pins);
+            scope.spawn(move || {
+                while pins.visible() < Epoch(EPOCHS) {
+                    let pin = pins.pin();
+                    assert_eq!(sum_of(table, pin.epoch()), (KEYS, KEYS * 100), "epoch {}", pin.epoch());
+                    let key = (pin.epoch().0 as i64 + reader) % KEYS;
+                    let found = table.lookup(pin.epoch(), &key_column(&[key])).expect("looks up");
+                    assert_eq!(found.num_rows(), 1, "key {key} of epoch {}", pin.epoch());
+                }
+            });
+        }
+        let mut writing: Option<std::thread::ScopedJoinHandle<'_, ()>> = None;
+        for number in 2..=EPOCHS {
+            let epoch = Epoch(number);
+            let (from, to) = ((number * 7 % KEYS as u64) as i64, (number * 13 % KEYS as u64) as i64);
+            if from != to {
+                let old = [(from, amounts[from as usize]), (to, amounts[to as usize])];
+                let new = [(from, old[0].1 - 1), (to, old[1].1 + 1)];
+                (amounts[from as usize], amounts[to as usize]) = (new[0].1, new[1].1);
+                let changes =
+                    ChangeBatch::weighted(batch(&[old[0], old[1], new[0], new[1]]), vec![-1, -1, 1, 1].into());
+                table.apply(epoch, &changes).expect("applies");
+            }
+            pins.publish(epoch);
+            if number % 500 == 0 {
+                if let Some(writing) = writing.take() {
+                    writing.join().expect("the checkpoint is written");
+                }
+                let begun = checkpointer.begin(epoch, &tables);
+                writing = Some(scope.spawn(move || {
+                    begun.write(WriteSet::default()).expect("writes");
+                }));
+            }
+        }
+    });
+    let reopened_pins = EpochPins::new();
+    reopened_pins.publish(Epoch(EPOCHS));
+    let reopened = open(&reopened_pins, Some(Arc::clone(&store) as _));
+    assert_eq!(sum_of(&reopened, Epoch(EPOCHS)), (KEYS, KEYS * 100));
+    let expected: Vec<(i64, i64)> = (0..KEYS).zip(amounts).collect();
+    let keys: Vec<i64> = (0..KEYS).collect();
+    assert_eq!(reopened.lookup(Epoch(EPOCHS), &key_column(&keys)).expect("looks up"), batch(&expected));
+}
+
+/// `CREATE TABLE t ()` has rows, which are all equal.
+#[test]
+fn rows_without_columns_are_rows() {
+    let rows = |count: usize| {
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).expect("no columns")
+    };
+    let (pins, store, tables) = (EpochPins::new(), MemoryStore::new(), StateTables::new());
+    let open = |store| {
+        RowStore::new(RowStoreOptions {
+            id: StateTableId(1),
+            schema: Arc::new(Schema::empty()),
+            unique_key: None,
+            placement: None,
+            key_groups: 0..256,
+            pins: Arc::clone(&pins),
+            store,
+        })
+    };
+    let count = |table: &RowStore, epoch: Epoch| {
+        let mut count = 0;
+        let visit = &mut |batch: RecordBatch| {
+            count += batch.num_rows();
+            ControlFlow::Continue(())
+        };
+        table.scan(0, epoch, None, visit).expect("scans");
+        count
+    };
+    let table = open(None);
+    tables.add(0, Arc::clone(&table) as _);
+    table.apply(Epoch(1), &ChangeBatch::insertions(rows(3))).expect("applies");
+    table.apply(Epoch(2), &ChangeBatch::retractions(rows(1))).expect("applies");
+    table.apply(Epoch(2), &ChangeBatch::weighted(rows(2), vec![-1, 2].into())).expect("applies");
+    assert_eq!((count(&table, Epoch(1)), count(&table, Epoch(2))), (3, 3));
+    Checkpointer::new(Arc::clone(&store) as _).run(Epoch(2), &tables, WriteSet::default()).expect("writes");
+    assert_eq!(count(&open(Some(Arc::clone(&store) as _)), Epoch(2)), 3);
+}
