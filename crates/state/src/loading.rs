@@ -29,7 +29,8 @@ impl Loading {
         if self.done.load(Ordering::Acquire) { Ok(()) } else { self.wait_slowly() }
     }
 
-    /// Whether `wait` would return at once without error.
+    /// Whether everything stored is in memory.
+    #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
     }

@@ -5,66 +5,19 @@
 //! given back before the pass is done, so a group that was deleted meanwhile is never revived by it.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, ArrayRef};
 use changelog::{KeyGroup, StateTableId, hash_columns};
-use parking_lot::{Condvar, Mutex};
 
 use super::index::SlotIndex;
 use super::keys::KeyRows;
 use super::{GroupTable, Groups, write_key};
-
 use crate::keys::Key;
 use crate::{StateError, StateStore};
 
 /// Rows read from the store and added under one lock.
 const SLICE_ROWS: usize = 2048;
-
-/// How far a table's loading is.
-#[derive(Debug)]
-pub(super) struct Loading {
-    done: AtomicBool,
-    failure: Mutex<Option<String>>,
-    changed: Condvar,
-}
-
-impl Loading {
-    pub(super) fn new(done: bool) -> Loading {
-        Loading { done: AtomicBool::new(done), failure: Mutex::new(None), changed: Condvar::new() }
-    }
-
-    /// Whether every stored group is in memory.
-    #[inline]
-    pub(super) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
-    }
-
-    /// Waits until every stored group is in memory.
-    pub(super) fn wait(&self) -> Result<(), StateError> {
-        if self.is_done() {
-            return Ok(());
-        }
-        let mut failure = self.failure.lock();
-        while !self.is_done() && failure.is_none() {
-            self.changed.wait(&mut failure);
-        }
-        match failure.as_ref() {
-            Some(message) => Err(StateError::Store { message: message.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&self, result: Result<(), StateError>) {
-        let mut failure = self.failure.lock();
-        match result {
-            Ok(()) => self.done.store(true, Ordering::Release),
-            Err(error) => *failure = Some(error.to_string()),
-        }
-        self.changed.notify_all();
-    }
-}
 
 /// Starts the background pass; it ends by itself when the table is dropped.
 pub(super) fn warm_up(table: &Arc<GroupTable>) {

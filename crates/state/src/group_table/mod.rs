@@ -26,10 +26,10 @@ use arrow::datatypes::{DataType, SchemaRef};
 use changelog::{Accumulator, ChangeBatch, Epoch, RowCodec, RowError, StateTableId, Weights};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::loading::Loading;
 use crate::{EpochPins, StateError, StateStore};
 use checkpoint::Frozen;
 use keys::{KeyForm, KeyRows};
-use load::Loading;
 use records::{GroupRecords, HEADER, LINK, ROWS, finish};
 pub use row_count::RowCount;
 

@@ -171,7 +171,7 @@ fn committing_child() {
         let mut writes = WriteSet::default();
         writes.put(meta_key("number"), number.to_be_bytes().to_vec());
         // Every other commit is a small batch.
-        let rows = if number % 2 == 0 { CHILD_ROWS } else { 20 };
+        let rows = if number.is_multiple_of(2) { CHILD_ROWS } else { 20 };
         let result = store.commit_with(writes, &mut |put| {
             (0..rows).try_for_each(|row| put(&[&[0x10][..], &row.to_be_bytes()].concat(), Some(&number.to_be_bytes())))
         });
