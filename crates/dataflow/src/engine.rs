@@ -23,7 +23,7 @@ use crate::job::{JobStatus, error_schema};
 use crate::layout::{Layout, title};
 use crate::results::Results;
 use crate::runtime::build::{Parts, StatePlace};
-use crate::runtime::worker::{Command, Joined, NewJob, start_workers};
+use crate::runtime::worker::{Carriage, Command, Joined, NewJob, start_workers};
 use crate::{Backfill, DataflowError, Job, JobMetrics, JobOptions, JobState, OperatorMetrics, OperatorSpec};
 
 /// Batches up to this many rows go to one worker whole.
@@ -74,6 +74,10 @@ impl Engine {
     /// # Panics
     /// If there is to be no worker.
     pub fn start(options: EngineOptions) -> Result<Engine, DataflowError> {
+        Engine::start_with(options, Carriage::Moved)
+    }
+
+    pub(crate) fn start_with(options: EngineOptions, carriage: Carriage) -> Result<Engine, DataflowError> {
         assert!(options.worker_count > 0, "an engine has a worker");
         let completion = Completion::new(options.worker_count, options.start, Arc::clone(&options.tables));
         let (senders, receivers) = (0..options.worker_count).map(|_| unbounded()).unzip();
@@ -83,7 +87,7 @@ impl Engine {
             entries: Mutex::new(Entries { senders, ..Entries::default() }),
         });
         let joined: Arc<dyn Joined> = Arc::clone(&registry) as Arc<dyn Joined>;
-        let threads = start_workers(&options.name, receivers, &completion, &joined, options.start.0)?;
+        let threads = start_workers(&options.name, carriage, receivers, &completion, &joined, options.start.0)?;
         Ok(Engine { options, completion, registry, threads })
     }
 

@@ -13,6 +13,7 @@ use changelog::{ChangeBatch, Epoch, JobId, RelationId};
 use parking_lot::Mutex;
 use state::{EpochPins, MemoryStore, ReadTable, StateStore, StateTables};
 
+use crate::runtime::worker::Carriage;
 use crate::testing::{WeightedRow, batch, values_of};
 use crate::{Backfill, DataflowPlan, Engine, EngineOptions, Job, JobOptions};
 
@@ -35,11 +36,15 @@ impl World {
         World::open(worker_count, MemoryStore::new(), Epoch::ZERO)
     }
 
-    /// A world whose state is in `store` as of `start`; its tables are empty.
     fn open(worker_count: usize, store: Arc<dyn StateStore>, start: Epoch) -> World {
+        World::open_with(worker_count, store, start, Carriage::Moved)
+    }
+
+    /// A world whose state is in `store` as of `start`; its tables are empty.
+    fn open_with(worker_count: usize, store: Arc<dyn StateStore>, start: Epoch, carriage: Carriage) -> World {
         let (pins, tables) = (EpochPins::new(), StateTables::new());
         pins.publish(start);
-        let engine = Engine::start(EngineOptions {
+        let options = EngineOptions {
             worker_count,
             name: "test".to_owned(),
             start,
@@ -47,8 +52,8 @@ impl World {
             store,
             tables: Arc::clone(&tables),
             check_operators: true,
-        })
-        .expect("threads start");
+        };
+        let engine = Engine::start_with(options, carriage).expect("threads start");
         let visible = Arc::clone(&pins);
         engine.on_complete(Box::new(move |epoch| publish(&visible, epoch)));
         World { engine, pins, tables, epoch: start.0, rows: BTreeMap::new(), random: 0x9E37_79B9_7F4A_7C15 }

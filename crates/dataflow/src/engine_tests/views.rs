@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use changelog::{ChangelogMode, RelationId};
+use changelog::{ChangelogMode, Epoch, RelationId};
+use state::MemoryStore;
 
 use super::{Bag, ResultsOf, T1, T2, World, bag, group, unbag};
+use crate::runtime::worker::Carriage;
 use crate::testing::{Divide, Greater, PlanBuilder, column};
 use crate::{DataflowPlan, Job, OutputIdentity};
 
@@ -135,8 +137,7 @@ fn all_views(world: &World) -> BTreeMap<&'static str, Arc<Job>> {
     jobs
 }
 
-fn random_changes_match_recomputation(worker_count: usize) {
-    let mut world = World::new(worker_count);
+fn random_changes_match_recomputation(mut world: World) {
     for table in [T1, T2] {
         let changes = world.random_changes(table, 30);
         world.submit(&[(table, changes)]);
@@ -173,15 +174,21 @@ fn random_changes_match_recomputation(worker_count: usize) {
 
 #[test]
 fn one_worker_matches_recomputation() {
-    random_changes_match_recomputation(1);
+    random_changes_match_recomputation(World::new(1));
 }
 
 #[test]
 fn two_workers_match_recomputation() {
-    random_changes_match_recomputation(2);
+    random_changes_match_recomputation(World::new(2));
 }
 
 #[test]
 fn four_workers_match_recomputation() {
-    random_changes_match_recomputation(4);
+    random_changes_match_recomputation(World::new(4));
+}
+
+#[test]
+fn workers_that_send_bytes_match_recomputation() {
+    let world = World::open_with(3, MemoryStore::new(), Epoch::ZERO, Carriage::Bytes);
+    random_changes_match_recomputation(world);
 }

@@ -61,18 +61,33 @@ pub(crate) trait Joined: Send + Sync {
     fn job_is_ready(&self, status: &Arc<JobStatus>);
 }
 
+/// How rows go from worker to worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// By moving batches, within the process.
+    Moved,
+    /// As bytes, as between processes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "workers in several processes come later; tests hold the format"))]
+    Bytes,
+}
+
 /// Starts the worker threads.
 ///
 /// # Errors
 /// If the system has no more threads.
 pub(crate) fn start_workers(
     name: &str,
+    carriage: Carriage,
     commands: Vec<Receiver<Command>>,
     completion: &Arc<Completion>,
     joined: &Arc<dyn Joined>,
     start: u64,
 ) -> Result<Vec<JoinHandle<()>>, DataflowError> {
-    let builders = ProcessBuilder::new_typed_vector(commands.len(), Hooks::default().refill, None);
+    let refill = Hooks::default().refill;
+    let builders = match carriage {
+        Carriage::Moved => ProcessBuilder::new_typed_vector(commands.len(), refill, None),
+        Carriage::Bytes => ProcessBuilder::new_bytes_vector(commands.len(), refill, None),
+    };
     let mut threads = Vec::with_capacity(commands.len());
     for (index, (builder, commands)) in builders.into_iter().zip(commands).enumerate() {
         let completion = Arc::clone(completion);
