@@ -3,6 +3,8 @@
 //! Stored form: the key is the key group, then the row's id (eight bytes, big-endian); the value is a version byte,
 //! then all columns as `RowCodec` writes them.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use changelog::{Epoch, KeyGroup, RowBytes, StateTableId};
@@ -25,7 +27,7 @@ pub(super) struct Frozen {
     from: RowId,
     to: RowId,
     /// Stored rows that ended.
-    ended: Vec<u64>,
+    ended: Arc<Vec<u64>>,
 }
 
 impl Frozen {
@@ -68,7 +70,7 @@ impl StateTable for RowStore {
         assert!(rows.frozen.is_none(), "one checkpoint at a time");
         assert!(rows.applied <= epoch, "a checkpoint comes before the next epoch");
         let (from, to) = (rows.stored_below, rows.segments.next_id());
-        let ended = std::mem::take(&mut rows.ended_stored);
+        let ended = Arc::new(std::mem::take(&mut rows.ended_stored));
         rows.stored_below = to;
         rows.frozen = Some(Frozen { epoch, from, to, ended });
     }
@@ -77,11 +79,11 @@ impl StateTable for RowStore {
         &self,
         put: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        let (mut cursor, ended) = match &mut self.rows.write().frozen {
-            Some(frozen) => (frozen.from, frozen.ended.clone()),
+        let (mut cursor, ended) = match &self.rows.read().frozen {
+            Some(frozen) => (frozen.from, Arc::clone(&frozen.ended)),
             None => return Ok(()),
         };
-        for place in &ended {
+        for place in ended.iter() {
             put(&stored_key(*place), None)?;
         }
         let mut value = vec![VALUE_VERSION];
@@ -109,7 +111,7 @@ impl StateTable for RowStore {
             && !durable
         {
             rows.stored_below = frozen.from;
-            rows.ended_stored.extend(frozen.ended);
+            rows.ended_stored.extend_from_slice(&frozen.ended);
         }
         // A good moment to give up what changes alone would get to slowly. If that fails the rows just stay.
         while let Ok(true) = self.tidy(&mut rows) {
