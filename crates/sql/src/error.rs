@@ -3,6 +3,9 @@
 use std::fmt;
 
 use changelog::SqlState;
+use datafusion::sql::sqlparser::tokenizer::Location;
+
+use crate::parse::position_of;
 
 /// An error of a statement. Its SQLSTATE, message, hint and position are what a client is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +21,21 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Where in the statement's text, in characters from 1.
     pub position: Option<usize>,
+    /// The line and column of the position, until `locate` turns them into it.
+    pub(crate) location: Option<(u64, u64)>,
 }
 
 impl SqlError {
     /// An error with this code and message.
     pub fn new(sqlstate: &[u8; 5], message: impl Into<String>) -> SqlError {
-        SqlError { sqlstate: SqlState(*sqlstate), message: message.into(), detail: None, hint: None, position: None }
+        SqlError {
+            sqlstate: SqlState(*sqlstate),
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            location: None,
+        }
     }
 
     /// XX000: what should not happen, or has no code of its own.
@@ -63,6 +75,27 @@ impl SqlError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> SqlError {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error pointing at a place that the parser noted.
+    #[must_use]
+    pub(crate) fn located(mut self, location: Option<Location>) -> SqlError {
+        let location = location.filter(|l| l.line > 0);
+        if self.position.is_none() && self.location.is_none() {
+            self.location = location.map(|l| (l.line, l.column));
+            // On the first line the column says it all.
+            self.position = location.filter(|l| l.line == 1).and_then(|l| usize::try_from(l.column).ok());
+        }
+        self
+    }
+
+    /// The same error with its position counted in `text`, the text of the statement that was planned.
+    #[must_use]
+    pub fn locate(mut self, text: &str) -> SqlError {
+        if let (None, Some((line, column))) = (self.position, self.location) {
+            self.position = position_of(text, Location::new(line, column));
+        }
         self
     }
 

@@ -4,14 +4,22 @@
 //! `view` for maintained ones and `dml` for writes. Beside `functions`, this is the only crate that names DataFusion.
 
 pub mod baseline;
+mod bind;
 mod catalog;
 mod dml;
 mod error;
+mod lookup;
 mod parse;
 mod query;
+#[cfg(test)]
+mod query_tests;
+mod rules;
 mod run;
+mod scan;
 mod sql_type;
 mod statement;
+#[cfg(test)]
+mod testing_catalog;
 mod view;
 
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};

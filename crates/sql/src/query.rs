@@ -1,20 +1,38 @@
 //! One-off queries: planned once, run at an epoch.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin as BoxPin;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use changelog::RelationId;
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::DataFusionError;
+use datafusion::execution::config::SessionConfig;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, TableScan};
+use datafusion::optimizer::{Optimizer, OptimizerContext};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
-use futures::Stream;
+use futures::{FutureExt, Stream, StreamExt, stream};
 use state::Pin;
 
-use crate::{Cancel, Catalog, QueryMemory, SqlError, SqlType};
+use crate::bind::{Bound, RelationTable, bind_parameters, bind_query, fold_constants, read_clock, sql_error};
+use crate::lookup::KeyLookup;
+use crate::rules::{guard, query_rules};
+use crate::scan::{ReadAt, RelationScan};
+use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
 
 /// Rows of an answer, in batches of the plan's columns.
 pub type RowStream = BoxPin<Box<dyn Stream<Item = Result<RecordBatch, SqlError>> + Send>>;
+
+/// Threads that one query may use.
+const QUERY_PARTITIONS: usize = 2;
 
 /// What a run needs beside its parameters.
 #[derive(Clone, Debug)]
@@ -32,7 +50,11 @@ pub struct RunContext {
 pub struct QueryPlan {
     schema: SchemaRef,
     parameters: Vec<SqlType>,
-    inputs: Vec<RelationId>,
+    named: Vec<RelationId>,
+    /// The optimised plan, with placeholders.
+    plan: Arc<LogicalPlan>,
+    /// The plan's short form, when it reads one row by its key.
+    lookup: Option<Arc<KeyLookup>>,
 }
 
 impl fmt::Debug for QueryPlan {
@@ -46,14 +68,26 @@ impl fmt::Debug for QueryPlan {
 /// # Errors
 /// What is wrong with the query.
 pub fn plan_query(
-    _query: &ast::Query,
-    _catalog: &dyn Catalog,
-    _parameter_types: &[Option<SqlType>],
+    query: &ast::Query,
+    catalog: &dyn Catalog,
+    parameter_types: &[Option<SqlType>],
 ) -> Result<QueryPlan, SqlError> {
-    Err(SqlError::internal("queries are not planned yet"))
+    let bound = bind_query(query, catalog, parameter_types)?;
+    QueryPlan::from_bound(bound)
 }
 
 impl QueryPlan {
+    /// Finishes a bound query.
+    pub(crate) fn from_bound(bound: Bound) -> Result<QueryPlan, SqlError> {
+        check_readable(&bound.plan)?;
+        let plan = optimize(bound.plan).map_err(|e| sql_error(&e))?;
+        // Nullability is not promised: outer joins and aggregates make DataFusion's word for it unreliable.
+        let fields = bound.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+        let lookup = KeyLookup::of(&plan, &schema).map(Arc::new);
+        Ok(QueryPlan { schema, parameters: bound.parameters, named: bound.named, plan: Arc::new(plan), lookup })
+    }
+
     /// The result's columns.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -69,13 +103,16 @@ impl QueryPlan {
     /// The relations it names, views among them; each once.
     #[must_use]
     pub fn inputs(&self) -> &[RelationId] {
-        &self.inputs
+        &self.named
     }
 
     /// The plan's text, as EXPLAIN shows it.
     #[must_use]
     pub fn explain(&self) -> String {
-        String::new()
+        match &self.lookup {
+            Some(lookup) => lookup.explain(),
+            None => self.plan.display_indent().to_string(),
+        }
     }
 
     /// Runs it over the relations as of the pinned epoch. Each parameter is an array of one value of its type.
@@ -83,7 +120,194 @@ impl QueryPlan {
     ///
     /// # Errors
     /// What went wrong before the first row; the stream gives the rest.
-    pub fn run(&self, _parameters: &[ArrayRef], _pin: Pin, _context: RunContext) -> Result<RowStream, SqlError> {
-        Err(SqlError::internal("queries are not run yet"))
+    pub fn run(&self, parameters: &[ArrayRef], pin: Pin, context: RunContext) -> Result<RowStream, SqlError> {
+        if context.cancel.is_cancelled() {
+            return Err(SqlError::cancelled());
+        }
+        if let Some(lookup) = &self.lookup {
+            let at = ReadAt { pin, cancel: context.cancel };
+            let rows = lookup.rows(parameters, &at)?;
+            return Ok(Box::pin(stream::once(futures::future::ready(Ok(rows)))));
+        }
+        let cancel = Arc::clone(&context.cancel);
+        let started = start(&self.plan, parameters, pin, context).map_err(|e| sql_error(&e))?;
+        let schema = Arc::clone(&self.schema);
+        let batches = started.map(move |batch| match batch {
+            Ok(batch) => named_batch(&schema, &batch),
+            Err(error) => Err(sql_error(&error)),
+        });
+        Ok(Box::pin(until_cancelled(batches, cancel)))
+    }
+}
+
+/// The same columns under the result's names.
+fn named_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, SqlError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .map_err(|e| SqlError::internal(format!("a result that is not of its plan's columns: {e}")))
+}
+
+/// The rows until the run is cancelled; then the error that says so, and no more.
+fn until_cancelled(
+    batches: impl Stream<Item = Result<RecordBatch, SqlError>> + Send + 'static,
+    cancel: Arc<Cancel>,
+) -> impl Stream<Item = Result<RecordBatch, SqlError>> + Send {
+    stream::unfold(Some((Box::pin(batches), cancel)), |state| async move {
+        let (mut batches, cancel) = state?;
+        let next = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Some(Err(SqlError::cancelled())),
+            next = batches.next() => next,
+        };
+        match next {
+            Some(Ok(batch)) => Some((Ok(batch), Some((batches, cancel)))),
+            Some(Err(error)) => Some((Err(error), None)),
+            None => None,
+        }
+    })
+}
+
+/// Guards what can fail, folds constants and applies DataFusion's rules.
+fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let plan = guard::guard(fold_constants(plan)?)?;
+    let optimizer = Optimizer::with_rules(query_rules());
+    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
+    guard::order_filters(plan)
+}
+
+fn start(
+    plan: &LogicalPlan,
+    parameters: &[ArrayRef],
+    pin: Pin,
+    context: RunContext,
+) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
+    let plan = bind_parameters(plan.clone(), parameters)?;
+    let plan = fold_constants(with_clock(plan, context.now_micros)?)?;
+    let state = session_state(pin, context);
+    let planned = state.query_planner().create_physical_plan(&plan, &state).now_or_never();
+    let Some(physical) = planned else {
+        return Err(crate::bind::failure(SqlError::internal("planning waited for something")));
+    };
+    execute_stream(physical?, state.task_ctx())
+}
+
+fn with_clock(plan: LogicalPlan, now_micros: i64) -> Result<LogicalPlan, DataFusionError> {
+    plan.transform_up_with_subqueries(|node| {
+        let preserver = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = preserver.save(&expr);
+            let read = expr.transform_up(|e| Ok::<_, DataFusionError>(read_clock(e, now_micros)))?;
+            Ok(read.update_data(|e| name.restore(e)))
+        })
+    })
+    .map(|t: Transformed<LogicalPlan>| t.data)
+}
+
+fn session_state(pin: Pin, context: RunContext) -> SessionState {
+    let at = Arc::new(ReadAt { pin, cancel: context.cancel });
+    let config = SessionConfig::new()
+        .with_target_partitions(QUERY_PARTITIONS)
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false)
+        .with_extension(at);
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(context.memory.runtime())
+        .with_analyzer_rules(Vec::new())
+        .with_optimizer_rules(Vec::new())
+        .build()
+}
+
+/// Refuses relations whose rows are not kept.
+fn check_readable(plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut refused = None;
+    let visited = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(relation) = relation_of(scan)
+            && relation.read.is_none()
+            && refused.is_none()
+        {
+            refused = Some(relation);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    visited.map_err(|e| sql_error(&e))?;
+    match refused {
+        None => Ok(()),
+        Some(relation) if relation.kind == RelationKind::Source => {
+            let message = format!("source \"{}\" cannot be read directly: its rows are not kept", relation.name);
+            Err(SqlError::new(b"0A000", message).with_hint("Create a materialized view over the source and read that."))
+        }
+        Some(relation) => {
+            let message = format!("materialized view \"{}\" has not been populated", relation.name);
+            Err(SqlError::new(b"55000", message))
+        }
+    }
+}
+
+/// The relation that a scan reads, if it is one of ours.
+pub(crate) fn relation_of(scan: &TableScan) -> Option<Relation> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let table = (provider.as_ref() as &dyn std::any::Any).downcast_ref::<RelationTable>()?;
+    Some(table.relation.clone())
+}
+
+/// `column = value` or `value = column`, where the value is a literal or a parameter of the column's type.
+pub(crate) fn key_value(filter: &Expr) -> Option<(&str, &Expr)> {
+    let Expr::BinaryExpr(binary) = filter else { return None };
+    if binary.op != Operator::Eq {
+        return None;
+    }
+    match (binary.left.as_ref(), binary.right.as_ref()) {
+        (Expr::Column(column), value @ (Expr::Literal(..) | Expr::Placeholder(_)))
+        | (value @ (Expr::Literal(..) | Expr::Placeholder(_)), Expr::Column(column)) => {
+            Some((column.name.as_str(), value))
+        }
+        _ => None,
+    }
+}
+
+/// The physical reading of a relation: by key if the filters fix all key columns.
+pub(crate) fn scan_relation(
+    relation: &Relation,
+    projection: Option<&Vec<usize>>,
+    filters: &[Expr],
+) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+    let Some(read) = &relation.read else {
+        return Err(SqlError::internal(format!("relation {} has no rows to read", relation.name)));
+    };
+    let values: HashMap<&str, &ScalarValue> = filters
+        .iter()
+        .filter_map(|f| match key_value(f)? {
+            (column, Expr::Literal(value, _)) => Some((column, value)),
+            _ => None,
+        })
+        .collect();
+    let key = read.unique_key().filter(|key| !key.is_empty()).and_then(|key| {
+        key.iter()
+            .map(|k| {
+                let field = relation.columns.field(*k);
+                let value = values.get(field.name().as_str())?;
+                (value.data_type() == *field.data_type()).then(|| (*value).clone())
+            })
+            .collect::<Option<Vec<_>>>()
+    });
+    let scan = RelationScan::new(relation.name.clone(), Arc::clone(read), &relation.columns, projection, key);
+    Ok(Arc::new(scan.map_err(|e| sql_error(&e))?))
+}
+
+/// One value as an array, for a key.
+pub(crate) fn key_array(value: &Expr, parameters: &[ArrayRef]) -> Result<ArrayRef, SqlError> {
+    match value {
+        Expr::Literal(value, _) => value.to_array().map_err(|e| sql_error(&e)),
+        Expr::Placeholder(placeholder) => {
+            let place: usize = placeholder.id.trim_start_matches('$').parse().unwrap_or(0);
+            let value = place.checked_sub(1).and_then(|p| parameters.get(p));
+            value
+                .cloned()
+                .ok_or_else(|| SqlError::new(b"08P01", format!("no value was bound to parameter {}", placeholder.id)))
+        }
+        other => Err(SqlError::internal(format!("{other} is no key value"))),
     }
 }

@@ -151,6 +151,24 @@ impl SqlType {
         SqlType { data_type: DataType::List(Arc::new(item)), named: self.named }
     }
 
+    /// Whether the Arrow type alone does not say the type.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// The type without its length or digits, as parameters have it.
+    #[must_use]
+    pub fn without_modifier(self) -> SqlType {
+        if self.modifier() < 0 {
+            return self;
+        }
+        if self.is_array() {
+            return SqlType::builtin(self.base()).array();
+        }
+        SqlType::builtin(self.base())
+    }
+
     /// The Arrow type of the values.
     #[must_use]
     pub fn data_type(&self) -> &DataType {

@@ -13,7 +13,6 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-#[allow(unused_imports)]
 pub(crate) use position::position_of;
 use position::{byte_of, tokenizer_error};
 
@@ -127,7 +126,7 @@ fn read<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserEr
     tokens.push(TokenWithSpan::new(Token::SemiColon, Span::new(end, end)));
     let mut parser = Parser::new(&DIALECT).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let parsed = parse(&mut parser).map_err(|e| position::parser_error(text, &e))?;
-    parser.consume_token(&Token::SemiColon);
+    let _ = parser.consume_token(&Token::SemiColon);
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(position::syntax_error_at(text, rest.span.start));

@@ -1,0 +1,398 @@
+//! PostgreSQL's rules for types: casts, literals and parameters whose type is still unknown, and values of different
+//! types that meet in a comparison, a CASE or a list.
+//!
+//! DataFusion's own coercion runs after this and only ever widens numbers and function arguments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use functions::{CastTarget, cast_udf};
+
+use super::parameters::Parameters;
+use super::retype::retype;
+use super::{evaluate_constant, failure, registry};
+use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
+
+/// Functions whose arguments all have one type.
+const UNIFYING: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
+
+/// Resolves types within one statement.
+#[derive(Clone, Debug)]
+pub struct Coercion {
+    pub parameters: Arc<Parameters>,
+    /// The catalog's functions: `regclass_in`, `regclass_out` and their like make the casts of these types.
+    pub functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
+}
+
+impl Coercion {
+    /// Resolves all expressions of a plan, those of subqueries too.
+    pub fn resolve_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|node| self.resolve_node(node)).map(|t| t.data)
+    }
+
+    fn resolve_node(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let mut schema = merge_schema(&node.inputs());
+        if let LogicalPlan::TableScan(scan) = &node {
+            let source = scan.source.schema();
+            schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source)?);
+        }
+        if let LogicalPlan::Union(union) = &node {
+            check_union(&union.inputs)?;
+        }
+        let preserver = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = preserver.save(&expr);
+            let resolved = self.resolve(expr, &schema)?;
+            Ok(Transformed::yes(name.restore(resolved)))
+        })?;
+        node.map_data(LogicalPlan::recompute_schema)
+    }
+
+    /// Resolves an expression over columns of `schema`.
+    pub fn resolve(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        expr.transform_up(|e| self.step(e, schema)).map(|t| t.data)
+    }
+
+    /// Resolves the operand of an operator, whose own operands have been resolved before.
+    pub fn operand(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        match expr {
+            Expr::Literal(..) | Expr::Column(_) | Expr::BinaryExpr(_) => Ok(expr),
+            other => self.resolve(other, schema),
+        }
+    }
+
+    fn step(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        let resolved = match expr {
+            Expr::Cast(cast) => self.cast_explicitly(*cast.expr, &SqlType::from_field(&cast.field), schema)?,
+            Expr::Negative(operand) => match registry().scalar("pg_negate") {
+                Some(negate) => negate.call(vec![*operand]),
+                None => Expr::Negative(operand),
+            },
+            Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
+                match self.parameters.known(&placeholder.id)? {
+                    Some(known) => self.parameters.resolve(&placeholder.id, &known)?,
+                    None => return Ok(Transformed::no(Expr::Placeholder(placeholder))),
+                }
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
+                let (left, right) = self.comparable(*left, &op.to_string(), *right, schema)?;
+                Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+            }
+            Expr::Between(between) => self.between(between, schema)?,
+            Expr::InList(list) => {
+                let mut all = vec![*list.expr];
+                all.extend(list.list);
+                let mut all = self.unify(all, "IN", schema)?.into_iter();
+                let Some(first) = all.next() else { return Err(failure(SqlError::internal("an empty IN list"))) };
+                Expr::InList(InList::new(Box::new(first), all.collect(), list.negated))
+            }
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                let wanted = SqlType::from_field(subquery.subquery.schema().field(0));
+                let expr = self.cast_unknown(*expr, &wanted, schema)?;
+                Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, negated))
+            }
+            Expr::Case(case) => Expr::Case(self.case(case, schema)?),
+            Expr::Like(like) => Expr::Like(self.like(like, schema)?),
+            Expr::ScalarFunction(call) if UNIFYING.contains(&call.func.name()) => {
+                let name = call.func.name().to_uppercase();
+                let arguments = self.unify(call.args, &name, schema)?;
+                Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
+            }
+            other => return Ok(Transformed::no(other)),
+        };
+        Ok(Transformed::yes(resolved))
+    }
+
+    fn between(&self, between: Between, schema: &DFSchema) -> Result<Expr> {
+        let all = vec![*between.expr, *between.low, *between.high];
+        let all = self.unify(all, "BETWEEN", schema)?;
+        let [expr, low, high] = <[Expr; 3]>::try_from(all).map_err(|_| failure(SqlError::internal("BETWEEN")))?;
+        Ok(Expr::Between(Between::new(Box::new(expr), between.negated, Box::new(low), Box::new(high))))
+    }
+
+    fn like(&self, like: Like, schema: &DFSchema) -> Result<Like> {
+        let text = SqlType::new(DataType::Utf8);
+        let expr = self.cast_unknown(*like.expr, &text, schema)?;
+        let pattern = self.cast_unknown(*like.pattern, &text, schema)?;
+        for operand in [&expr, &pattern] {
+            let found = SqlType::from_field(&operand.to_field(schema)?.1);
+            if *found.data_type() != DataType::Utf8 {
+                let operator = if like.case_insensitive { "~~*" } else { "~~" };
+                return Err(no_operator(&expr, operator, &pattern, schema));
+            }
+        }
+        Ok(Like::new(like.negated, Box::new(expr), Box::new(pattern), like.escape_char, like.case_insensitive))
+    }
+
+    fn case(&self, case: Case, schema: &DFSchema) -> Result<Case> {
+        let (mut whens, mut thens): (Vec<Expr>, Vec<Expr>) =
+            case.when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
+        let mut operand = None;
+        if let Some(expr) = case.expr {
+            whens.insert(0, *expr);
+            whens = self.unify(whens, "CASE/WHEN", schema)?;
+            operand = Some(Box::new(whens.remove(0)));
+        }
+        let has_else = case.else_expr.is_some();
+        thens.extend(case.else_expr.map(|e| *e));
+        let mut thens = self.unify(thens, "CASE", schema)?;
+        let else_expr = if has_else { thens.pop().map(Box::new) } else { None };
+        let branches = whens.into_iter().zip(thens).map(|(when, then)| (Box::new(when), Box::new(then)));
+        Ok(Case::new(operand, branches.collect(), else_expr))
+    }
+
+    /// Both sides of a comparison with types that can be compared.
+    pub fn comparable(&self, left: Expr, operator: &str, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
+        let left_type = type_of(&left, schema)?;
+        let right_type = type_of(&right, schema)?;
+        match (is_unknown(&left), is_unknown(&right)) {
+            (true, false) => return Ok((self.cast(left, &right_type.without_modifier(), schema)?, right)),
+            (false, true) => return Ok((left, self.cast(right, &left_type.without_modifier(), schema)?)),
+            (true, true) => {
+                let text = SqlType::new(DataType::Utf8);
+                return Ok((self.cast(left, &text, schema)?, self.cast(right, &text, schema)?));
+            }
+            (false, false) => {}
+        }
+        let (l, r) = (left_type.data_type(), right_type.data_type());
+        if l == r || l.is_null() || r.is_null() {
+            return Ok((left, right));
+        }
+        let double = SqlType::new(DataType::Float64);
+        if l.is_numeric() && r.is_numeric() {
+            // A float makes the comparison one of floats, as PostgreSQL prefers double precision.
+            if l.is_floating() || r.is_floating() {
+                return Ok((self.cast(left, &double, schema)?, self.cast(right, &double, schema)?));
+            }
+            return Ok((left, right));
+        }
+        match common_type(&left_type, &right_type) {
+            Some(common) => Ok((self.cast(left, &common, schema)?, self.cast(right, &common, schema)?)),
+            None => Err(no_operator(&left, operator, &right, schema)),
+        }
+    }
+
+    /// All expressions with one type.
+    pub fn unify(&self, all: Vec<Expr>, construct: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
+        let mut common: Option<SqlType> = None;
+        for expr in all.iter().filter(|e| !is_unknown(e)) {
+            let found = type_of(expr, schema)?;
+            if found.data_type().is_null() {
+                continue;
+            }
+            common = match common {
+                None => Some(found),
+                Some(before) => Some(common_type(&before, &found).ok_or_else(|| {
+                    let message = format!("{construct} types {} and {} cannot be matched", before.name(), found.name());
+                    failure(SqlError::new(b"42804", message))
+                })?),
+            };
+        }
+        let only_unknown = common.is_none();
+        let common = common.unwrap_or_else(|| SqlType::new(DataType::Utf8));
+        if only_unknown && all.iter().all(|e| matches!(e, Expr::Literal(value, _) if value.is_null())) {
+            return Ok(all);
+        }
+        all.into_iter().map(|e| self.cast(e, &common, schema)).collect()
+    }
+
+    /// The expression as it is, unless its type is unknown: then it gets the wanted one.
+    pub fn cast_unknown(&self, expr: Expr, wanted: &SqlType, schema: &DFSchema) -> Result<Expr> {
+        if is_unknown(&expr) { self.cast(expr, wanted, schema) } else { Ok(expr) }
+    }
+
+    /// A cast that the user wrote. `numeric` without digits keeps the digits that are there.
+    fn cast_explicitly(&self, expr: Expr, target: &SqlType, schema: &DFSchema) -> Result<Expr> {
+        if *target.data_type() != DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1) {
+            return self.cast(expr, target, schema);
+        }
+        let found = type_of(&expr, schema)?;
+        let kept = match (found.data_type(), &expr) {
+            (DataType::Decimal128(..), _) => return Ok(expr),
+            (DataType::Int16, _) => DataType::Decimal128(5, 0),
+            (DataType::Int32, _) => DataType::Decimal128(10, 0),
+            (DataType::Int64, _) => DataType::Decimal128(19, 0),
+            (_, Expr::Literal(ScalarValue::Utf8(Some(text)), _)) => literal_numeric(text),
+            _ => target.data_type().clone(),
+        };
+        self.cast(expr, &SqlType::new(kept), schema)
+    }
+
+    /// A cast to exactly this type.
+    pub fn cast(&self, expr: Expr, target: &SqlType, schema: &DFSchema) -> Result<Expr> {
+        let expr = match expr {
+            Expr::Placeholder(p) if p.field.is_none() => self.parameters.resolve(&p.id, target)?,
+            other => other,
+        };
+        if let Expr::Literal(value, _) = &expr
+            && value.is_null()
+        {
+            let null = Expr::Literal(ScalarValue::try_from(target.data_type())?, None);
+            return Ok(if target.is_named() { retype(null, target) } else { null });
+        }
+        let source = type_of(&expr, schema)?;
+        if let Some(cast) = self.cast_registered(&expr, &source, target)? {
+            return Ok(cast);
+        }
+        if source == *target {
+            return Ok(expr);
+        }
+        let length_max = target.length_max();
+        let cast = if source.data_type() == target.data_type() && length_max.is_none() {
+            expr
+        } else {
+            let constant = matches!(expr, Expr::Literal(..));
+            let type_name = if target.is_array() {
+                format!("{}[]", target.base().display)
+            } else {
+                target.base().display.to_owned()
+            };
+            let udf = cast_udf(&CastTarget { type_name, data_type: target.data_type().clone(), length_max });
+            let call = udf.call(vec![expr]);
+            if constant { Expr::Literal(evaluate_constant(&call)?, None) } else { call }
+        };
+        Ok(if target.is_named() || source.is_named() { retype(cast, target) } else { cast })
+    }
+
+    /// Casts from and to `regclass` and its like, which look into the catalog.
+    fn cast_registered(&self, expr: &Expr, source: &SqlType, target: &SqlType) -> Result<Option<Expr>> {
+        let (from, to) = (source.base().name, target.base().name);
+        let is_text = |t: &SqlType| *t.data_type() == DataType::Utf8;
+        if to.starts_with("reg") && is_text(source) && !target.is_array() {
+            let call = self.call(&format!("{to}_in"), vec![expr.clone()])?;
+            return Ok(Some(retype(call, target)));
+        }
+        if from.starts_with("reg") && is_text(target) && !source.is_array() {
+            return Ok(Some(self.call(&format!("{from}_out"), vec![expr.clone()])?));
+        }
+        Ok(None)
+    }
+
+    fn call(&self, name: &str, arguments: Vec<Expr>) -> Result<Expr> {
+        match self.functions.get(name) {
+            Some(function) => Ok(function.call(arguments)),
+            None => Err(failure(SqlError::new(b"42883", format!("function {name} does not exist")))),
+        }
+    }
+}
+
+/// Digits of a numeric literal's text; the default if it cannot be one.
+fn literal_numeric(text: &str) -> DataType {
+    let digits = text.trim().trim_start_matches(['-', '+']);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    let count = whole.len() + fraction.len();
+    match i8::try_from(fraction.len()) {
+        Ok(scale) if all_digits(whole) && all_digits(fraction) && (1..=38).contains(&count) => {
+            DataType::Decimal128(u8::try_from(count).unwrap_or(38), scale)
+        }
+        _ => DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1),
+    }
+}
+
+/// Whether the expression is a literal or parameter whose type is still to be found.
+pub fn is_unknown(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _) => true,
+        Expr::Placeholder(placeholder) => placeholder.field.is_none(),
+        _ => false,
+    }
+}
+
+/// The SQL type of an expression.
+pub fn type_of(expr: &Expr, schema: &DFSchema) -> Result<SqlType> {
+    Ok(SqlType::from_field(&expr.to_field(schema)?.1))
+}
+
+/// 42883: `operator does not exist: integer + text`.
+pub fn no_operator(left: &Expr, operator: &str, right: &Expr, schema: &DFSchema) -> datafusion::error::DataFusionError {
+    let name = |expr: &Expr| match type_of(expr, schema) {
+        Ok(found) if !is_unknown(expr) => found.name(),
+        _ => "unknown".to_owned(),
+    };
+    let message = format!("operator does not exist: {} {operator} {}", name(left), name(right));
+    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+    failure(SqlError::new(b"42883", message).with_hint(hint))
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+fn check_union(inputs: &[Arc<LogicalPlan>]) -> Result<()> {
+    let Some((first, rest)) = inputs.split_first() else { return Ok(()) };
+    for other in rest {
+        for (left, right) in first.schema().fields().iter().zip(other.schema().fields()) {
+            let (left, right) = (SqlType::from_field(left), SqlType::from_field(right));
+            if !left.data_type().is_null() && !right.data_type().is_null() && common_type(&left, &right).is_none() {
+                let message = format!("UNION types {} and {} cannot be matched", left.name(), right.name());
+                return Err(failure(SqlError::new(b"42804", message)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The type that values of both types are brought to, if there is one.
+pub fn common_type(left: &SqlType, right: &SqlType) -> Option<SqlType> {
+    use DataType::{Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, List, Null, Timestamp, UInt32, Utf8};
+    if left == right {
+        return Some(left.clone());
+    }
+    let plain = |data_type: DataType| Some(SqlType::new(data_type));
+    match (left.data_type(), right.data_type()) {
+        (a, b) if a == b => plain(a.clone()),
+        (Null, _) => Some(right.clone()),
+        (_, Null) => Some(left.clone()),
+        (Utf8, _) | (_, Utf8) => None,
+        (Float64, b) | (b, Float64) if b.is_numeric() => plain(Float64),
+        (Float32, b) | (b, Float32) if b.is_numeric() => plain(if b.is_floating() { Float32 } else { Float64 }),
+        (Decimal128(p1, s1), Decimal128(p2, s2)) => plain(wider(*p1, *s1, *p2, *s2)),
+        (Decimal128(p, s), int) | (int, Decimal128(p, s)) if int.is_integer() => {
+            let digits = match int {
+                Int16 => 5,
+                Int32 | UInt32 => 10,
+                _ => 19,
+            };
+            plain(wider(*p, *s, digits, 0))
+        }
+        (Int64, b) | (b, Int64) if b.is_integer() => plain(Int64),
+        (UInt32, Int16 | Int32) | (Int16 | Int32, UInt32) => plain(UInt32),
+        (Int32, Int16) | (Int16, Int32) => plain(Int32),
+        (Date32, Timestamp(TimeUnit::Microsecond, tz)) | (Timestamp(TimeUnit::Microsecond, tz), Date32) => {
+            plain(Timestamp(TimeUnit::Microsecond, tz.clone()))
+        }
+        (Timestamp(_, Some(tz)), Timestamp(_, None)) | (Timestamp(_, None), Timestamp(_, Some(tz))) => {
+            plain(Timestamp(TimeUnit::Microsecond, Some(Arc::clone(tz))))
+        }
+        (List(a), List(b)) => {
+            let element = common_type(&SqlType::from_field(a), &SqlType::from_field(b))?;
+            Some(element.array())
+        }
+        _ => None,
+    }
+}
+
+fn wider(p1: u8, s1: i8, p2: u8, s2: i8) -> DataType {
+    let scale = s1.max(s2);
+    let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
+    let precision = (whole + i16::from(scale)).clamp(1, 38);
+    DataType::Decimal128(u8::try_from(precision).unwrap_or(38), scale)
+}

@@ -1,0 +1,226 @@
+//! DataFusion's errors in PostgreSQL's codes and words.
+
+use std::error::Error;
+use std::ops::ControlFlow;
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
+use datafusion::sql::sqlparser::tokenizer::Location;
+use functions::PgError;
+
+use crate::SqlError;
+
+/// An error of planning. A column or function that it names is looked for in the query, to tell its position.
+pub fn from_plan_error(error: &DataFusionError, query: &ast::Query) -> SqlError {
+    let (mut result, name) = translate(error);
+    if result.position.is_none()
+        && let Some(name) = name
+    {
+        let mut finder = Finder { name: &name, location: None };
+        let _ = query.visit(&mut finder);
+        result = result.located(finder.location);
+    }
+    result
+}
+
+/// An error of a run.
+pub fn sql_error(error: &DataFusionError) -> SqlError {
+    translate(error).0
+}
+
+/// The error, and the name of a column or function that it is about.
+fn translate(error: &DataFusionError) -> (SqlError, Option<String>) {
+    if let Some(own) = find::<SqlError>(error) {
+        return (own.clone(), quoted(&own.message));
+    }
+    if let Some(own) = PgError::find(error) {
+        let result = SqlError { sqlstate: own.sqlstate, ..SqlError::internal(own.message.clone()) };
+        return (result, quoted(&own.message));
+    }
+    match root(error) {
+        DataFusionError::SchemaError(schema, _) => schema_error(schema),
+        DataFusionError::NotImplemented(message) => (SqlError::new(b"0A000", first_line(message)), None),
+        DataFusionError::Plan(message) => plan_error(message),
+        DataFusionError::ResourcesExhausted(message) => {
+            (SqlError::new(b"53200", "out of memory").with_detail(first_line(message)), None)
+        }
+        DataFusionError::ArrowError(arrow, _) => (arrow_error(&arrow.to_string()), None),
+        DataFusionError::SQL(parser, _) => (SqlError::syntax(parser.to_string()), None),
+        DataFusionError::Execution(message) => (execution_error(message), None),
+        other => (SqlError::internal(first_line(&other.strip_backtrace())), None),
+    }
+}
+
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
+        DataFusionError::Shared(inner) => root(inner),
+        DataFusionError::Collection(inner) => inner.first().map_or(error, root),
+        DataFusionError::External(inner) => inner.downcast_ref::<DataFusionError>().map_or(error, root),
+        other => other,
+    }
+}
+
+/// An error of this type, however deep it is wrapped.
+fn find<T: Error + 'static>(error: &DataFusionError) -> Option<&T> {
+    let mut source: Option<&(dyn Error + 'static)> = match root(error) {
+        DataFusionError::External(inner) => Some(inner.as_ref()),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            arrow::error::ArrowError::ExternalError(inner) => Some(inner.as_ref()),
+            _ => None,
+        },
+        _ => None,
+    };
+    while let Some(cause) = source {
+        if let Some(found) = cause.downcast_ref::<T>() {
+            return Some(found);
+        }
+        if let Some(inner) = cause.downcast_ref::<DataFusionError>() {
+            return find(inner);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn schema_error(error: &SchemaError) -> (SqlError, Option<String>) {
+    match error {
+        SchemaError::FieldNotFound { field, .. } => {
+            let name = field.flat_name();
+            let shown = match &field.relation {
+                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                None => format!("column \"{name}\" does not exist"),
+            };
+            (SqlError::new(b"42703", shown), Some(field.name.clone()))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("column reference \"{}\" is ambiguous", field.name);
+            (SqlError::new(b"42702", message), Some(field.name.clone()))
+        }
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            let message = format!("table name \"{}\" specified more than once", qualifier.table());
+            (SqlError::new(b"42712", message), None)
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            (SqlError::new(b"42701", format!("column \"{name}\" specified more than once")), None)
+        }
+    }
+}
+
+fn plan_error(message: &str) -> (SqlError, Option<String>) {
+    let message = first_line(message);
+    if let Some(rest) = message.strip_prefix("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or(rest).to_owned();
+        let error = SqlError::new(b"42883", format!("function {name} does not exist")).with_hint(
+            "No function matches the given name and argument types. You might need to add explicit type casts.",
+        );
+        return (error, Some(name));
+    }
+    let has = |text: &str| message.contains(text);
+    let code = if has("must appear in the GROUP BY") || has("could not be resolved from available columns") {
+        b"42803"
+    } else if has("No function matches") || has("Failed to coerce arguments") || has("Function '") {
+        b"42883"
+    } else if has("must be boolean") || has("boolean type") || has("coerce") || has("Incompatible inputs") {
+        b"42804"
+    } else if has("same number of columns") || has("unequal") {
+        b"42601"
+    } else if has("Invalid placeholder") {
+        b"42P02"
+    } else {
+        b"42601"
+    };
+    (SqlError::new(code, grouping_message(&message)), None)
+}
+
+/// PostgreSQL's words for a column that is not grouped.
+fn grouping_message(message: &str) -> String {
+    let column = message
+        .strip_prefix(
+            "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
+        )
+        .and_then(|rest| rest.split('"').next());
+    match column {
+        Some(column) => {
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function")
+        }
+        None => message.to_owned(),
+    }
+}
+
+fn arrow_error(message: &str) -> SqlError {
+    let text = first_line(message);
+    let lower = text.to_lowercase();
+    if lower.contains("divide by zero") {
+        SqlError::new(b"22012", "division by zero")
+    } else if lower.contains("overflow") || lower.contains("too large to store") || lower.contains("out of range") {
+        SqlError::new(b"22003", text)
+    } else if lower.contains("cast error") || lower.contains("cannot cast") || lower.contains("parse") {
+        SqlError::new(b"22P02", text)
+    } else {
+        SqlError::internal(text)
+    }
+}
+
+fn execution_error(message: &str) -> SqlError {
+    let text = first_line(message);
+    if text.to_lowercase().contains("scalar subquery") && text.contains("more than one row") {
+        return SqlError::new(b"21000", "more than one row returned by a subquery used as an expression");
+    }
+    SqlError::new(b"22000", text)
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or(message).to_owned()
+}
+
+fn quoted(message: &str) -> Option<String> {
+    message.split('"').nth(1).map(str::to_owned)
+}
+
+/// Looks for the first place where a query mentions a name.
+struct Finder<'a> {
+    name: &'a str,
+    location: Option<Location>,
+}
+
+impl Finder<'_> {
+    fn check(&mut self, ident: &ast::Ident, start: Location) -> ControlFlow<()> {
+        if crate::identifier(ident) == self.name && start.line > 0 {
+            self.location = Some(start);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
+        let parts = crate::name_parts(relation);
+        let whole = parts.join(".") == self.name || parts.last().is_some_and(|p| p == self.name);
+        let start = relation.span().start;
+        if whole && start.line > 0 {
+            self.location = Some(start);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        match expr {
+            ast::Expr::Identifier(ident) => self.check(ident, ident.span.start),
+            ast::Expr::CompoundIdentifier(idents) => {
+                let start = idents.first().map_or(Location::empty(), |i| i.span.start);
+                idents.last().map_or(ControlFlow::Continue(()), |ident| self.check(ident, start))
+            }
+            ast::Expr::Function(function) => {
+                let ident = function.name.0.last().and_then(|p| p.as_ident());
+                ident.map_or(ControlFlow::Continue(()), |ident| self.check(ident, function.name.span().start))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

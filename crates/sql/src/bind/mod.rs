@@ -1,0 +1,106 @@
+//! From a statement's tree to a logical plan that means what PostgreSQL means by it.
+//!
+//! 1. `rewrite` brings the tree into a form that DataFusion's planner takes: literals get PostgreSQL's types, result
+//!    columns their names, operators and names without their schema.
+//! 2. DataFusion's `SqlToRel` binds names and builds the plan. It asks `context` for relations and functions, and
+//!    `operators` for what a binary operator is.
+//! 3. `coerce` resolves what is left: casts, literals of unknown type, branches of different types.
+//! 4. DataFusion's type coercion widens numbers and arguments.
+
+mod clock;
+mod coerce;
+mod constant;
+mod context;
+mod errors;
+mod operators;
+mod parameters;
+mod registry;
+mod retype;
+mod rewrite;
+mod system_function;
+mod table_function;
+
+use arrow::datatypes::SchemaRef;
+use changelog::RelationId;
+use datafusion::common::config::ConfigOptions;
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::sql::sqlparser::ast;
+
+pub use clock::read_clock;
+pub use constant::{evaluate_constant, fold_constants};
+pub use context::{Binder, RelationTable};
+pub use errors::{from_plan_error, sql_error};
+pub use parameters::bind_parameters;
+pub use registry::registry;
+
+use crate::{Catalog, SqlError, SqlType};
+
+/// A query bound to relations, with types resolved: not optimised yet.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The plan. It has placeholders for the parameters.
+    pub plan: LogicalPlan,
+    /// The result's columns with the names PostgreSQL gives them.
+    pub schema: SchemaRef,
+    /// The types of `$1`, `$2`, ….
+    pub parameters: Vec<SqlType>,
+    /// Relations that are named, views among them; each once.
+    pub named: Vec<RelationId>,
+}
+
+/// An error of ours, to be carried through DataFusion.
+pub fn failure(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Binds a query.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bind_query(
+    query: &ast::Query,
+    catalog: &dyn Catalog,
+    parameter_types: &[Option<SqlType>],
+) -> Result<Bound, SqlError> {
+    let bound = bind_once(query, catalog, parameter_types)?;
+    if bound.complete {
+        return Ok(bound.bound);
+    }
+    // Types were found while planning; plan again, so that every occurrence of a parameter has its type.
+    let known: Vec<_> = bound.bound.parameters.iter().cloned().map(Some).collect();
+    Ok(bind_once(query, catalog, &known)?.bound)
+}
+
+struct BoundOnce {
+    bound: Bound,
+    /// Whether all parameters had types before.
+    complete: bool,
+}
+
+fn bind_once(
+    query: &ast::Query,
+    catalog: &dyn Catalog,
+    parameter_types: &[Option<SqlType>],
+) -> Result<BoundOnce, SqlError> {
+    let binder = Binder::new(catalog, parameter_types);
+    let mut rewritten = query.clone();
+    rewrite::rewrite_query(&mut rewritten)?;
+    let convert = |e: DataFusionError| from_plan_error(&e, query);
+    let plan = binder.plan_query(rewritten).map_err(convert)?;
+    let plan = binder.resolve(plan).map_err(convert)?;
+    let schema = rewrite::result_schema(&plan);
+    let (parameters, complete) = binder.parameter_types();
+    let bound = Bound { plan, schema, parameters, named: binder.named() };
+    Ok(BoundOnce { bound, complete })
+}
+
+/// DataFusion's own analysis, after ours.
+fn analyze(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
+    let options = ConfigOptions::default();
+    let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
+    TypeCoercion::new().analyze(plan, &options)
+}

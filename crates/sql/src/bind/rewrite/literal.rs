@@ -1,0 +1,164 @@
+//! Literals with PostgreSQL's types: `1` is an integer, `3000000000` a bigint, `1.5` a numeric.
+//!
+//! A number becomes a typed string, since the planner would make a bigint of it. Numbers that stand for a place or a
+//! count (ORDER BY 1, LIMIT 10) are put back; a flag that PostgreSQL has no use for marks the ones that were numbers.
+
+use datafusion::sql::sqlparser::ast::{
+    self, DataType, ExactNumberInfo, Expr, Interval, TypedString, UnaryOperator, Value, ValueWithSpan,
+    WindowFrameBound, WindowSpec,
+};
+
+use crate::SqlError;
+
+/// Digits before and after the point that a numeric can have.
+const DIGITS_MAX: usize = 38;
+
+/// Rewrites a literal, or a sign before a number.
+pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), span }) => {
+            let digits = digits.replace('_', "");
+            *expr = number(&digits, *span)?;
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+            if let Expr::TypedString(typed) = inner.as_mut()
+                && typed.uses_odbc_syntax
+                && let Value::SingleQuotedString(digits) = &typed.value.value
+                && !digits.starts_with('-')
+            {
+                let negative = format!("-{digits}");
+                typed.value.value = Value::SingleQuotedString(negative);
+                *expr = Expr::TypedString(typed.clone());
+            }
+        }
+        Expr::Interval(interval) => *expr = interval_string(interval)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn number(digits: &str, span: datafusion::sql::sqlparser::tokenizer::Span) -> Result<Expr, SqlError> {
+    let data_type = if let Ok(value) = digits.parse::<i64>() {
+        if i32::try_from(value).is_ok() { DataType::Int(None) } else { DataType::BigInt(None) }
+    } else {
+        let plain = without_exponent(digits);
+        let Some(plain) = plain.filter(|p| p.bytes().filter(u8::is_ascii_digit).count() <= DIGITS_MAX) else {
+            // Beyond what a numeric holds: the nearest double precision.
+            return Ok(typed(DataType::DoublePrecision, digits.to_owned(), span));
+        };
+        let (whole, fraction) = plain.split_once('.').unwrap_or((plain.as_str(), ""));
+        let whole = whole.trim_start_matches('0');
+        let scale = fraction.len();
+        let precision = (whole.len() + scale).max(1);
+        let precision = u64::try_from(precision).map_err(|e| SqlError::internal(e.to_string()))?;
+        let scale = i64::try_from(scale).map_err(|e| SqlError::internal(e.to_string()))?;
+        return Ok(typed(DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)), plain, span));
+    };
+    Ok(typed(data_type, digits.to_owned(), span))
+}
+
+fn typed(data_type: DataType, digits: String, span: datafusion::sql::sqlparser::tokenizer::Span) -> Expr {
+    let value = ValueWithSpan { value: Value::SingleQuotedString(digits), span };
+    Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: true })
+}
+
+/// `1.5e3` as `1500`; none if that is too long to be a numeric.
+fn without_exponent(digits: &str) -> Option<String> {
+    let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) else { return Some(digits.to_owned()) };
+    let exponent: i32 = exponent.parse().ok()?;
+    if exponent.unsigned_abs() as usize > DIGITS_MAX {
+        return None;
+    }
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let point = i32::try_from(whole.len()).ok()? + exponent;
+    if point <= 0 {
+        return Some(format!("0.{}{all}", "0".repeat(point.unsigned_abs() as usize)));
+    }
+    let point = point as usize;
+    if point >= all.len() {
+        return Some(format!("{all}{}", "0".repeat(point - all.len())));
+    }
+    Some(format!("{}.{}", &all[..point], &all[point..]))
+}
+
+/// Puts a number back that means a place or a count.
+pub fn restore_number(expr: &mut Expr) {
+    if let Expr::TypedString(TypedString { value, uses_odbc_syntax: true, .. }) = expr
+        && let Value::SingleQuotedString(digits) = &value.value
+    {
+        *expr = Expr::Value(ValueWithSpan { value: Value::Number(digits.clone(), false), span: value.span });
+    }
+}
+
+/// Puts the numbers of a window frame back.
+pub fn restore_frame(spec: &mut WindowSpec) {
+    let Some(frame) = &mut spec.window_frame else { return };
+    let bounds = std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut());
+    for bound in bounds {
+        if let WindowFrameBound::Preceding(Some(expr)) | WindowFrameBound::Following(Some(expr)) = bound {
+            restore_number(expr);
+            if let Expr::TypedString(TypedString { data_type: DataType::Interval { .. }, value, .. }) = expr.as_ref() {
+                let value = Box::new(Expr::Value(value.clone()));
+                **expr = Expr::Interval(Interval {
+                    value,
+                    leading_field: None,
+                    leading_precision: None,
+                    last_field: None,
+                    fractional_seconds_precision: None,
+                });
+            }
+        }
+    }
+}
+
+/// `INTERVAL '5' DAY` as the text `5 DAY` of type interval.
+fn interval_string(interval: &Interval) -> Result<Expr, SqlError> {
+    let (text, span) = match interval.value.as_ref() {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => (text.clone(), *span),
+        Expr::TypedString(TypedString { value, uses_odbc_syntax: true, .. }) => match &value.value {
+            Value::SingleQuotedString(digits) => (digits.clone(), value.span),
+            _ => return Err(SqlError::unsupported("this form of INTERVAL")),
+        },
+        _ => return Err(SqlError::unsupported("an INTERVAL that is not a literal")),
+    };
+    let text = match &interval.leading_field {
+        Some(_) if interval.last_field.is_some() => {
+            return Err(SqlError::unsupported("INTERVAL with a range of fields"));
+        }
+        Some(field) => format!("{text} {field}"),
+        None => text,
+    };
+    let data_type = DataType::Interval { fields: None, precision: None };
+    let value = ValueWithSpan { value: Value::SingleQuotedString(text), span };
+    Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }))
+}
+
+/// A literal of our own making.
+pub fn text(value: &str) -> Expr {
+    Expr::value(ast::Value::SingleQuotedString(value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_get_their_types() {
+        let shown = |digits: &str| {
+            let span = datafusion::sql::sqlparser::tokenizer::Span::empty();
+            match number(digits, span).expect("is a number") {
+                Expr::TypedString(t) => format!("{} {}", t.data_type, t.value.value),
+                other => other.to_string(),
+            }
+        };
+        assert_eq!(shown("2147483647"), "INT '2147483647'");
+        assert_eq!(shown("2147483648"), "BIGINT '2147483648'");
+        assert_eq!(shown("9223372036854775808"), "NUMERIC(19,0) '9223372036854775808'");
+        assert_eq!(shown("1.50"), "NUMERIC(3,2) '1.50'");
+        assert_eq!(shown("0.05"), "NUMERIC(2,2) '0.05'");
+        assert_eq!(shown("1.5e3"), "NUMERIC(4,0) '1500'");
+        assert_eq!(shown("15e-4"), "NUMERIC(4,4) '0.0015'");
+        assert_eq!(shown("1e300"), "DOUBLE PRECISION '1e300'");
+    }
+}

@@ -1,0 +1,158 @@
+//! Brings a query's tree into the form that DataFusion's planner takes, without changing what PostgreSQL means by it.
+
+mod from;
+mod literal;
+mod name;
+mod operator;
+mod subquery;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    self, Distinct, Expr, GroupByExpr, LimitClause, OrderByKind, VisitMut, VisitorMut,
+};
+
+use crate::SqlError;
+
+/// Stands between a column's name and a number that tells columns of the same name apart.
+const NAME_MARK: char = '\u{1}';
+
+/// Rewrites a query in place.
+///
+/// # Errors
+/// 0A000 for constructs that have no form the planner takes.
+pub fn rewrite_query(query: &mut ast::Query) -> Result<(), SqlError> {
+    finish(query.visit(&mut Rewriter))
+}
+
+/// Rewrites an expression in place.
+///
+/// # Errors
+/// As `rewrite_query`.
+pub fn rewrite_expression(expr: &mut Expr) -> Result<(), SqlError> {
+    finish(expr.visit(&mut Rewriter))
+}
+
+fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// A column's name as the user sees it.
+pub fn shown_name(name: &str) -> &str {
+    name.split(NAME_MARK).next().unwrap_or(name)
+}
+
+/// The plan's columns with the names that the user sees.
+pub fn result_schema(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter().map(|field| {
+        Field::new(shown_name(field.name()), field.data_type().clone(), field.is_nullable())
+            .with_metadata(field.metadata().clone())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+struct Rewriter;
+
+fn step(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl VisitorMut for Rewriter {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
+        // Row locks mean nothing to a reader of snapshots.
+        query.locks.clear();
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
+        if let Some(order_by) = &mut query.order_by
+            && let OrderByKind::Expressions(exprs) = &mut order_by.kind
+        {
+            exprs.iter_mut().for_each(|e| literal::restore_number(&mut e.expr));
+        }
+        match &mut query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+                limit.iter_mut().for_each(literal::restore_number);
+                offset.iter_mut().for_each(|o| literal::restore_number(&mut o.value));
+            }
+            Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
+                literal::restore_number(offset);
+                literal::restore_number(limit);
+            }
+            None => {}
+        }
+        if let Some(quantity) = query.fetch.as_mut().and_then(|f| f.quantity.as_mut()) {
+            literal::restore_number(quantity);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+        name::name_columns(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+        if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+            exprs.iter_mut().for_each(literal::restore_number);
+        }
+        if let Some(Distinct::On(exprs)) = &mut select.distinct {
+            exprs.iter_mut().for_each(literal::restore_number);
+        }
+        for window in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+                literal::restore_frame(spec);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<SqlError> {
+        step(from::table_factor(factor))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        step(expression(expr))
+    }
+}
+
+/// Rewrites one expression whose parts have been rewritten.
+fn expression(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Value(_) | Expr::UnaryOp { .. } | Expr::Interval(_) => literal::rewrite(expr),
+        Expr::BinaryOp { op, .. } => operator::binary_operator(op),
+        Expr::Collate { expr: inner, .. } => {
+            *expr = take(inner);
+            Ok(())
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = operator::call("timezone", vec![take(time_zone), take(timestamp)]);
+            Ok(())
+        }
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => operator::quantified(expr),
+        Expr::Function(function) => {
+            operator::unqualify(function);
+            if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
+                literal::restore_frame(spec);
+            }
+            subquery::array_of_query(expr)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes an expression out of its place.
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(ast::Value::Null))
+}

@@ -1,0 +1,120 @@
+//! The names PostgreSQL gives to result columns that have none.
+
+use std::collections::HashMap;
+
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr, TrimWhereField, Value};
+
+use super::NAME_MARK;
+use crate::{SqlType, identifier};
+
+/// Gives every expression of a SELECT list its name. A name that occurred before gets a number that is not shown.
+pub fn name_columns(items: &mut [SelectItem]) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in items {
+        let (expr, name, plain) = match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                let name = column_name(expr);
+                (expr.clone(), name, plain)
+            }
+            SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), identifier(alias), false),
+            _ => continue,
+        };
+        let count = seen.entry(name.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 && plain {
+            continue;
+        }
+        let name = if *count == 1 { name } else { format!("{name}{NAME_MARK}{count}") };
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+    }
+}
+
+/// The name of an expression's column.
+pub fn column_name(expr: &Expr) -> String {
+    figure(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name)
+}
+
+/// A name, and whether it is a good one: a cast uses the name of what it casts only then.
+fn figure(expr: &Expr) -> Option<(String, bool)> {
+    let good = |name: &str| Some((name.to_owned(), true));
+    match expr {
+        Expr::Identifier(ident) => Some((identifier(ident), true)),
+        Expr::CompoundIdentifier(idents) => idents.last().map(|ident| (identifier(ident), true)),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
+        Expr::CompoundFieldAccess { root, .. } => figure(root),
+        Expr::Function(function) => {
+            let last = function.name.0.last().and_then(|p| p.as_ident())?;
+            Some((identifier(last), true))
+        }
+        Expr::Cast { expr, data_type, .. } => match figure(expr) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some((type_name(data_type), false)),
+        },
+        Expr::TypedString(typed) => Some((type_name(&typed.data_type), false)),
+        Expr::Interval(_) => Some(("interval".to_owned(), false)),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some(("bool".to_owned(), false)),
+        Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some(("case".to_owned(), false)),
+        },
+        Expr::Subquery(query) => match query.body.as_ref() {
+            SetExpr::Select(select) => match select.projection.first()? {
+                SelectItem::UnnamedExpr(expr) => figure(expr),
+                SelectItem::ExprWithAlias { alias, .. } => Some((identifier(alias), true)),
+                _ => None,
+            },
+            _ => None,
+        },
+        Expr::Exists { .. } => good("exists"),
+        Expr::Array(_) => good("array"),
+        Expr::Tuple(_) | Expr::Struct { .. } => good("row"),
+        Expr::Extract { .. } => good("extract"),
+        Expr::Position { .. } => good("position"),
+        Expr::Substring { .. } => good("substring"),
+        Expr::Overlay { .. } => good("overlay"),
+        Expr::Ceil { .. } => good("ceil"),
+        Expr::Floor { .. } => good("floor"),
+        Expr::AtTimeZone { .. } => good("timezone"),
+        Expr::Trim { trim_where, .. } => good(match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        _ => None,
+    }
+}
+
+fn type_name(data_type: &ast::DataType) -> String {
+    SqlType::from_ast(data_type).map_or_else(|_| data_type.to_string().to_lowercase(), |t| t.base().name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_postgresql() {
+        let check = |text: &str, expected: &str| {
+            let expr = crate::parse_expression(text).expect("parses");
+            assert_eq!(column_name(&expr), expected, "{text}");
+        };
+        check("a.B", "b");
+        check("\"B\"", "B");
+        check("count(*)", "count");
+        check("count(*)::int", "count");
+        check("1::int", "int4");
+        check("'a'::varchar(3)", "varchar");
+        check("1 + 1", "?column?");
+        check("-a", "?column?");
+        check("CASE WHEN a THEN b ELSE c END", "c");
+        check("CASE WHEN a THEN 1 END", "case");
+        check("date '2020-01-01'", "date");
+        check("extract(year from d)", "extract");
+        check("(SELECT max(x) FROM t)", "max");
+        check("true", "bool");
+        check("pg_catalog.pg_get_userbyid(1)", "pg_get_userbyid");
+        check("x IS NULL", "?column?");
+        check("current_date", "current_date");
+    }
+}

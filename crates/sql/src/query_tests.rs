@@ -1,0 +1,85 @@
+//! One-off queries against tables in memory.
+
+use crate::testing_catalog::{MemoryCatalog, show};
+
+fn catalog() -> MemoryCatalog {
+    let mut catalog = MemoryCatalog::default();
+    catalog.table(
+        "t",
+        "id int not null, a int, b bigint, n numeric(10,2), x double precision, s text, d date, ts timestamp",
+        "(1, 10, 100, 1.50, 0.5, 'one', '2024-01-01', '2024-01-01 10:00:00'), \
+         (2, 20, NULL, 2.25, 1.5, 'two', '2024-01-02', NULL), \
+         (3, NULL, 300, NULL, NULL, NULL, NULL, NULL), \
+         (4, 0, 400, 4.00, 4.5, 'four', '2024-03-01', '2024-03-01 00:00:00')",
+        Some(vec![0]),
+    );
+    catalog
+}
+
+fn check(text: &str, expected: &str) {
+    assert_eq!(show(&catalog(), text), expected, "{text}");
+}
+
+#[test]
+fn literals_and_names() {
+    check(
+        "SELECT 1, 'x', NULL, 1.50, 3000000000, true",
+        "?column?:integer|?column?:text|?column?:text|?column?:numeric(3,2)|?column?:bigint|bool:boolean\n1|x|NULL|1.50|3000000000|true",
+    );
+    check("SELECT count(*), count(*) FROM t", "count:bigint|count:bigint\n4|4");
+    check("SELECT id, id, t.id AS id FROM t WHERE id = 1", "id:integer|id:integer|id:integer\n1|1|1");
+}
+
+#[test]
+fn filters_sorts_and_limits() {
+    check("SELECT id, a FROM t ORDER BY a", "id:integer|a:integer\n4|0\n1|10\n2|20\n3|NULL");
+    check("SELECT id, a FROM t ORDER BY a DESC, 1 LIMIT 2", "id:integer|a:integer\n3|NULL\n2|20");
+    check("SELECT s FROM t WHERE d = '2024-01-02'", "s:text\ntwo");
+    check("SELECT id FROM t WHERE id IN (1, '2') ORDER BY 1 OFFSET 1", "id:integer\n2");
+}
+
+#[test]
+fn a_guard_keeps_from_failing() {
+    check("SELECT id FROM t WHERE a <> 0 AND 100 / a > 5", "id:integer\n1");
+    check("SELECT id FROM t WHERE a = 0 OR 100 / a > 5 ORDER BY 1", "id:integer\n1\n4");
+    check(
+        "SELECT id, CASE WHEN a <> 0 THEN 100 / a ELSE -1 END AS q FROM t ORDER BY 1",
+        "id:integer|q:integer\n1|10\n2|5\n3|-1\n4|-1",
+    );
+    check("SELECT 100 / a FROM t", "22012: division by zero");
+}
+
+#[test]
+fn errors_have_codes_and_places() {
+    check("SELECT foo FROM t", "42703 at 8: column \"foo\" does not exist");
+    check("SELECT 1 FROM missing", "42P01 at 15: relation \"missing\" does not exist");
+    check("SELECT nofunc(1)", "42883 at 8: function nofunc does not exist");
+    check("SELECT a + s FROM t", "42883: operator does not exist: integer + text");
+    check("SELECT id FROM t WHERE s = 1", "42883: operator does not exist: text = integer");
+    check(
+        "SELECT a, count(*) FROM t",
+        "42803: column \"t.a\" must appear in the GROUP BY clause or be used in an aggregate function",
+    );
+    check("SELECT 'x'::int", "22P02: invalid input syntax for type integer: \"x\"");
+}
+
+#[test]
+fn aggregates_have_postgresql_types() {
+    check(
+        "SELECT sum(a), sum(b), avg(a), max(s), sum(x), count(a) FROM t",
+        "sum:bigint|sum:numeric(38,0)|avg:numeric|max:text|sum:double precision|count:bigint\n30|800|10.0000000000000000|two|6.5|3",
+    );
+    check(
+        "SELECT a > 5 AS big, count(*) FILTER (WHERE id < 3) AS n FROM t GROUP BY a > 5 HAVING count(*) > 1",
+        "big:boolean|n:bigint\ntrue|2",
+    );
+}
+
+#[test]
+fn set_operations_and_subqueries() {
+    check("SELECT id FROM t WHERE id < 3 UNION ALL SELECT 7 ORDER BY 1", "id:integer\n1\n2\n7");
+    check("SELECT (SELECT max(u.a) FROM t u WHERE u.id <= t.id) AS m FROM t WHERE id = 2", "m:integer\n20");
+    check("WITH q AS (SELECT a FROM t) SELECT count(*) FROM q WHERE a IS NOT NULL", "count:bigint\n3");
+    check("SELECT s FROM t WHERE EXISTS (SELECT 1 FROM t u WHERE u.a = t.a AND u.id = 1)", "s:text\none");
+    check("SELECT 1 UNION SELECT 'x'::text", "42804: UNION types integer and text cannot be matched");
+}

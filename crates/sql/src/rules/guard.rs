@@ -1,0 +1,94 @@
+//! Keeps AND and OR from evaluating what their left side rules out, as PostgreSQL does:
+//! `x <> 0 AND 10 / x > 1` must not divide by zero.
+//!
+//! 1. A right side that can fail goes into a CASE, whose branches are evaluated only for the rows that come to them.
+//! 2. In WHERE and HAVING, conjuncts before the first that can fail stay a plain conjunction, which rules may take
+//!    apart; from that one on they become one CASE that stays whole and keeps their order.
+//! 3. After filters have been moved and merged, `order_filters` puts those that cannot fail first.
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr::BinaryExpr;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, lit, when};
+
+use super::fallible::is_fallible;
+
+/// Guards all expressions of a plan.
+pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let node = match node {
+            LogicalPlan::Filter(mut filter) => {
+                filter.predicate = filter_predicate(filter.predicate)?;
+                LogicalPlan::Filter(filter)
+            }
+            other => other,
+        };
+        let preserver = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = preserver.save(&expr);
+            Ok(guard_expression(expr)?.update_data(|e| name.restore(e)))
+        })
+    })
+    .map(|t| t.data)
+}
+
+/// Puts the conjuncts of each filter that cannot fail before those that can.
+pub fn order_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Filter(mut filter) if is_fallible(&filter.predicate) => {
+            let (risky, safe): (Vec<_>, Vec<_>) =
+                split_conjunction_owned(filter.predicate).into_iter().partition(is_fallible);
+            filter.predicate = in_order(safe, risky)?;
+            Ok(Transformed::yes(LogicalPlan::Filter(filter)))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|t| t.data)
+}
+
+/// The predicate of a filter, for which NULL is as good as false.
+fn filter_predicate(predicate: Expr) -> Result<Expr> {
+    if !is_fallible(&predicate) {
+        return Ok(predicate);
+    }
+    let mut conjuncts = split_conjunction_owned(predicate);
+    let first = conjuncts.iter().position(is_fallible).unwrap_or(conjuncts.len());
+    let risky = conjuncts.split_off(first);
+    let atomic = nest(risky)?;
+    conjuncts.extend(atomic);
+    Ok(conjunction(conjuncts).unwrap_or_else(|| lit(true)))
+}
+
+fn in_order(safe: Vec<Expr>, risky: Vec<Expr>) -> Result<Expr> {
+    let mut all: Vec<Expr> = conjunction(safe).into_iter().collect();
+    all.extend(risky);
+    Ok(nest(all)?.unwrap_or_else(|| lit(true)))
+}
+
+/// Predicates of which each is evaluated only where all before it are true.
+fn nest(predicates: Vec<Expr>) -> Result<Option<Expr>> {
+    let mut nested: Option<Expr> = None;
+    for predicate in predicates.into_iter().rev() {
+        nested = Some(match nested {
+            None => predicate,
+            Some(rest) => when(predicate, rest).otherwise(lit(false))?,
+        });
+    }
+    Ok(nested)
+}
+
+/// Guards AND and OR anywhere in an expression.
+pub fn guard_expression(expr: Expr) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
+        if !matches!(op, Operator::And | Operator::Or) || !is_fallible(&right) {
+            return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+        }
+        let settled = if op == Operator::And { left.clone().is_false() } else { left.clone().is_true() };
+        let answer = lit(op == Operator::Or);
+        let both = Expr::BinaryExpr(BinaryExpr { left, op, right });
+        Ok(Transformed::yes(when(settled, answer).otherwise(both)?))
+    })
+}
