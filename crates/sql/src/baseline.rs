@@ -29,7 +29,8 @@ pub async fn batch_answer(batches: &[RecordBatch], query: &str, worker_count: us
     let mut partitions = vec![Vec::new(); worker_count];
     for (at, batch) in batches.iter().enumerate() {
         // DataFusion works on pieces of 8,192 rows; whole ones would be handed on as they are.
-        let pieces = (0..batch.num_rows()).step_by(8192).map(|start| batch.slice(start, 8192.min(batch.num_rows() - start)));
+        let pieces =
+            (0..batch.num_rows()).step_by(8192).map(|start| batch.slice(start, 8192.min(batch.num_rows() - start)));
         partitions[at % worker_count].extend(pieces);
     }
     let context = context(worker_count);

@@ -24,12 +24,12 @@ mod view;
 
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
 pub use datafusion::sql::sqlparser::ast;
-pub use functions::text_format;
 pub use dml::{
     DeletePlan, InsertPlan, OnConflict, RowExpressions, UpdatePlan, check_default, check_not_null, plan_copy,
     plan_delete, plan_insert, plan_update,
 };
 pub use error::SqlError;
+pub use functions::text_format;
 pub use parse::{parse, parse_expression, parse_query};
 pub use query::{QueryPlan, RowStream, RunContext, plan_query};
 pub use run::{Cancel, QueryMemory};

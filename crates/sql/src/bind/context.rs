@@ -10,6 +10,8 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
+use datafusion::functions_window::planner::WindowFunctionPlanner;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown,
@@ -47,7 +49,11 @@ impl<'a> Binder<'a> {
             parameters: Parameters::new(parameter_types),
             functions: Arc::new(system_functions(catalog.functions())),
         };
-        let planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Operators { coercion: coercion.clone() })];
+        let planners: Vec<Arc<dyn ExprPlanner>> = vec![
+            Arc::new(Operators { coercion: coercion.clone() }),
+            Arc::new(AggregateFunctionPlanner),
+            Arc::new(WindowFunctionPlanner),
+        ];
         let named = Mutex::new(Vec::new());
         Binder { catalog, coercion, planners, options: ConfigOptions::default(), named, view_depth: Mutex::new(0) }
     }
@@ -182,9 +188,9 @@ impl ContextProvider for Binder<'_> {
         &self.options
     }
 
-    // The lists of names serve only "did you mean"; PostgreSQL makes no such offers.
+    // The lists of names serve only "did you mean", which PostgreSQL has not; but they must not be empty.
     fn udf_names(&self) -> Vec<String> {
-        Vec::new()
+        vec!["coalesce".to_owned()]
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -192,11 +198,11 @@ impl ContextProvider for Binder<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        vec!["count".to_owned()]
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        vec!["rank".to_owned()]
     }
 }
 
