@@ -22,6 +22,8 @@ pub struct KeyfoldOptions {
     pub in_memory: bool,
     /// Time between checkpoints, as on the command line.
     pub checkpoint_interval: String,
+    /// The port on loopback; none means a free one.
+    pub port: Option<u16>,
     /// More environment variables.
     pub environment: Vec<(String, String)>,
     /// More arguments.
@@ -34,6 +36,7 @@ impl Default for KeyfoldOptions {
             workers: 1,
             in_memory: false,
             checkpoint_interval: "1s".into(),
+            port: None,
             environment: Vec::new(),
             arguments: Vec::new(),
         }
@@ -56,7 +59,8 @@ impl Keyfold {
     /// When the binary is missing, or ends, or does not answer in time; with the end of its log.
     pub async fn start(options: KeyfoldOptions) -> Result<Keyfold> {
         let directory = tempfile::Builder::new().prefix("keyfold-test-").tempdir()?;
-        let mut server = Keyfold { options, directory, port: free_port()?, child: None };
+        let port = options.port.map_or_else(free_port, Ok)?;
+        let mut server = Keyfold { options, directory, port, child: None };
         server.restart().await?;
         Ok(server)
     }

@@ -4,8 +4,11 @@
 
 mod crash;
 mod differential;
+mod documents;
+mod drivers;
 mod source_tree;
 mod sql_files;
+mod tokio_postgres;
 
 use libtest_mimic::Arguments;
 use testing::postgres::Postgres;
@@ -15,6 +18,9 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(source_tree::trials());
     trials.extend(differential::trials());
+    trials.extend(documents::trials());
+    trials.extend(drivers::trials());
+    trials.extend(tokio_postgres::trials());
     trials.extend(crash::trials());
     trials.extend(sql_files::trials());
     let outcome = libtest_mimic::run(&arguments, trials);

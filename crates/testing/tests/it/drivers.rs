@@ -1,0 +1,153 @@
+//! Real clients: psql 15, psycopg 3, asyncpg, tokio-postgres. Each test runs on PostgreSQL, too, so that it says what
+//! PostgreSQL says.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use testing::keyfold::{Keyfold, KeyfoldOptions, binary, repository_root};
+use testing::postgres::Postgres;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("drivers/psql", || crate::block_on(psql())),
+        Trial::test("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
+        Trial::test("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
+        Trial::test("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
+        Trial::test("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
+    ]
+}
+
+async fn start() -> Result<Keyfold> {
+    Keyfold::start(KeyfoldOptions { workers: 2, ..KeyfoldOptions::default() }).await
+}
+
+fn drivers() -> PathBuf {
+    repository_root().join("crates/testing/drivers")
+}
+
+fn psql_command(port: u16, database: &str) -> Command {
+    let mut command = Command::new("psql");
+    command
+        .args(["-X", "-h", "127.0.0.1", "-U", "keyfold", "-d", database, "-p", &port.to_string()])
+        .env("PGCONNECT_TIMEOUT", "10")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Standard output and errors, in which the server's place does not show.
+fn said(output: &Output, port: u16, database: &str) -> String {
+    let text = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    text.replace(&port.to_string(), "PORT").replace(&format!("\"{database}\""), "\"DATABASE\"")
+}
+
+async fn psql() -> Result<()> {
+    let keyfold = start().await?;
+    let (port, database) = Postgres::shared_database().await?;
+    let script = drivers().join("psql_session.sql");
+    let run = |port, database: &str| -> Result<String> {
+        let output = psql_command(port, database).arg("-f").arg(&script).output().context("run psql")?;
+        Ok(said(&output, port, database))
+    };
+    let (wanted, found) = (run(port, &database)?, run(keyfold.port(), "keyfold")?);
+    ensure!(wanted.lines().count() > 150, "PostgreSQL said only\n{wanted}");
+    if wanted != found {
+        bail!("psql sees a difference (left: PostgreSQL, right: Keyfold)\n{}", difference(&wanted, &found));
+    }
+    Ok(())
+}
+
+/// Lines that differ, with the last equal line before them.
+fn difference(wanted: &str, found: &str) -> String {
+    let directory = tempfile::tempdir().map(|d| d.keep()).unwrap_or_else(|_| std::env::temp_dir());
+    let (left, right) = (directory.join("postgresql"), directory.join("keyfold"));
+    let written = std::fs::write(&left, wanted).and_then(|()| std::fs::write(&right, found));
+    let output = Command::new("diff").arg("-U2").arg(&left).arg(&right).output();
+    match (written, output) {
+        (Ok(()), Ok(output)) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        _ => format!("{wanted}\n----\n{found}"),
+    }
+}
+
+async fn psql_timing_and_watch() -> Result<()> {
+    let keyfold = start().await?;
+    let output = psql_command(keyfold.port(), "keyfold").args(["-c", "\\timing on", "-c", "SELECT 1"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(text.contains("Time: ") && text.contains(" ms"), "{text}");
+    let wire = keyfold.connect().await?;
+    wire.run("CREATE TABLE t (x integer)").await?;
+    wire.run("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t").await?;
+    let script = keyfold.directory().join("watch.sql");
+    std::fs::write(&script, "SELECT 'seen ' || n FROM v\n\\watch 0.2\n")?;
+    let mut watching =
+        psql_command(keyfold.port(), "keyfold").args(["-At", "-f"]).arg(&script).stdout(Stdio::piped()).spawn()?;
+    for _ in 0..5 {
+        wire.run("INSERT INTO t VALUES (1)").await?;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    Command::new("kill").args(["-INT", &watching.id().to_string()]).status()?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    watching.kill().ok();
+    let text = String::from_utf8_lossy(&watching.wait_with_output()?.stdout).into_owned();
+    let seen: Vec<&str> = text.lines().filter(|l| l.starts_with("seen ")).collect();
+    ensure!(seen.len() >= 3 && seen.first() != seen.last(), "\\watch printed\n{text}");
+    Ok(())
+}
+
+async fn psql_list_of_databases() -> Result<()> {
+    let keyfold = start().await?;
+    let wire = keyfold.connect().await?;
+    wire.run("CREATE DATABASE second").await?;
+    let output =
+        psql_command(keyfold.port(), "second").args(["-c", "\\l", "-c", "SELECT current_database()"]).output()?;
+    let text = said(&output, 0, "");
+    ensure!(text.contains(" keyfold ") && text.contains(" second "), "{text}");
+    ensure!(text.contains("List of databases"), "{text}");
+    let refused = psql_command(keyfold.port(), "third").args(["-c", "SELECT 1"]).output()?;
+    let text = said(&refused, 0, "");
+    ensure!(text.contains("database \"third\" does not exist"), "{text}");
+    Ok(())
+}
+
+/// Runs a Python session on both servers.
+async fn python(script: &str) -> Result<()> {
+    let python = environment()?;
+    let keyfold = start().await?;
+    let (port, database) = Postgres::shared_database().await?;
+    for (port, database, view) in [(port, database.as_str(), "VIEW"), (keyfold.port(), "keyfold", "MATERIALIZED VIEW")]
+    {
+        let output = Command::new(&python)
+            .arg(drivers().join(script))
+            .args([&port.to_string(), database, view])
+            .stdin(Stdio::null())
+            .output()?;
+        let text = said(&output, 0, "");
+        let server = if view == "VIEW" { "PostgreSQL" } else { "Keyfold" };
+        ensure!(output.status.success() && text.contains("all right"), "{script} on {server}:\n{text}");
+    }
+    Ok(())
+}
+
+/// A Python with the drivers, made beside the binaries the first time.
+fn environment() -> Result<PathBuf> {
+    static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = MAKING.lock();
+    let folder = binary("keyfold")?.with_file_name("drivers");
+    let python = folder.join("bin/python");
+    let requirements = drivers().join("requirements.txt");
+    let stamp = folder.join("requirements.txt");
+    if std::fs::read(&stamp).ok() == std::fs::read(&requirements).ok() && python.exists() {
+        return Ok(python);
+    }
+    let run = |command: &mut Command| -> Result<()> {
+        let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+        ensure!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements))?;
+    std::fs::copy(&requirements, &stamp)?;
+    Ok(python)
+}
