@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use arrow::error::ArrowError;
 use changelog::SqlState;
+use connectors::ConnectorError;
+use dataflow::DataflowError;
+use state::StateError;
 
 /// Why a statement failed, in the parts that PostgreSQL's protocol has for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +41,18 @@ impl DatabaseError {
         DatabaseError::new("0A000", format!("{what} is not supported"))
     }
 
+    /// 57014: a client or a timeout cancelled the statement.
+    #[must_use]
+    pub fn cancelled() -> DatabaseError {
+        DatabaseError::new("57014", "canceling statement due to user request")
+    }
+
+    /// 57P01: the database was stopped.
+    #[must_use]
+    pub fn stopped() -> DatabaseError {
+        DatabaseError::new("57P01", "the database system is shutting down")
+    }
+
     /// The same error with a DETAIL line.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> DatabaseError {
@@ -56,6 +72,53 @@ impl DatabaseError {
     pub fn at(mut self, position: usize) -> DatabaseError {
         self.position = Some(position);
         self
+    }
+}
+
+impl From<sql::SqlError> for DatabaseError {
+    fn from(error: sql::SqlError) -> DatabaseError {
+        let sql::SqlError { sqlstate, message, detail, hint, position } = error;
+        DatabaseError { sqlstate, message, detail, hint, position }
+    }
+}
+
+impl From<StateError> for DatabaseError {
+    fn from(error: StateError) -> DatabaseError {
+        let code = match &error {
+            StateError::Locked { .. } => "55006",
+            StateError::Damaged { .. } => "XX001",
+            StateError::Io { .. } | StateError::Store { .. } => "58030",
+            StateError::Arrow(_) => "54000",
+        };
+        let message = match &error {
+            StateError::Io { action, source } => format!("could not {action}: {source}"),
+            other => other.to_string(),
+        };
+        DatabaseError::new(code, message)
+    }
+}
+
+impl From<DataflowError> for DatabaseError {
+    fn from(error: DataflowError) -> DatabaseError {
+        match error {
+            DataflowError::State(error) => error.into(),
+            other => DatabaseError::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ConnectorError> for DatabaseError {
+    fn from(error: ConnectorError) -> DatabaseError {
+        let mut converted = DatabaseError::new(error.sqlstate(), error.to_string());
+        converted.hint = error.hint();
+        converted.detail = std::error::Error::source(&error).map(ToString::to_string);
+        converted
+    }
+}
+
+impl From<ArrowError> for DatabaseError {
+    fn from(error: ArrowError) -> DatabaseError {
+        DatabaseError::new("54000", error.to_string())
     }
 }
 

@@ -4,14 +4,32 @@
 //! statements, and answers with rows or a tag. Everything that changes a relation becomes part of an epoch.
 //! This crate decides; what is in a batch is looked at elsewhere.
 
+mod instance;
+mod session;
+mod statements;
+
+mod database;
+mod recovery;
+
+mod catalog;
+mod checkpoint;
+mod clock;
+mod dead_letters;
+mod job;
+mod locks;
+mod sources;
+mod table;
+mod write;
+
+mod system_functions;
+mod system_tables;
+
 mod copy;
 mod error;
-mod instance;
 mod outcome;
-mod session;
 
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use error::{DatabaseError, Notice, Severity};
-pub use instance::{ConnectOptions, Instance, InstanceOptions};
+pub use instance::{ConnectOptions, DatabaseEntry, Instance, InstanceOptions};
 pub use outcome::{Outcome, RowStream};
 pub use session::{CancelHandle, Parsed, Prepared, Session, TransactionStatus};

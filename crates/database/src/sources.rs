@@ -1,0 +1,207 @@
+//! Sources: a thread for each one that some job reads, which brings its rows to the clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use changelog::{ChangeBatch, RelationId};
+use connectors::{FormatOptions, Position, ReadLimit, SourceReader};
+use parking_lot::Mutex;
+
+use crate::DatabaseError;
+use crate::catalog::{Catalog, Kind, Relation};
+use crate::clock::{Clock, SourceInput};
+
+/// Rows of one batch.
+const BATCH_ROWS: usize = 16 * 1024;
+/// The longest a reader waits before it asks again.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// A reader waits so long after a first failure, and twice as long after each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// But never longer than this.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// What is known of a source that is being read.
+#[derive(Clone, Debug, Default)]
+pub struct SourceStatus {
+    /// Rows brought since the reader began.
+    pub rows: u64,
+    /// Records that were no rows, since the reader began.
+    pub dead_letters: u64,
+    /// Why the last try to read failed.
+    pub error: Option<String>,
+    /// Whether nothing more will come.
+    pub at_end: bool,
+    /// How far it has been read.
+    pub position: Option<Position>,
+}
+
+/// The readers of a database's sources. Dropping it stops them.
+#[derive(Debug, Default)]
+pub struct SourceReaders {
+    readers: Mutex<BTreeMap<u32, ReaderThread>>,
+}
+
+#[derive(Debug)]
+struct ReaderThread {
+    stop: Arc<AtomicBool>,
+    status: Arc<Mutex<SourceStatus>>,
+    clock: Arc<Clock>,
+    relation: RelationId,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Opens a source's reader at its start.
+///
+/// # Errors
+/// What the connector says.
+pub fn open_reader(relation: &Relation) -> Result<Box<dyn SourceReader>, DatabaseError> {
+    let Kind::Source { connector, options, format } = &relation.definition.kind else {
+        return Err(DatabaseError::internal(format!("\"{}\" is not a source", relation.definition.name)));
+    };
+    let options: BTreeMap<String, String> = options.iter().cloned().collect();
+    let format = format
+        .as_ref()
+        .map(|f| FormatOptions { encode: f.encode.clone(), options: f.options.iter().cloned().collect() });
+    Ok(connectors::open(connector, &options, format.as_ref(), Arc::clone(&relation.columns))?)
+}
+
+impl SourceReaders {
+    /// Begins to read the sources that jobs read, and stops reading others. Called between two epochs.
+    pub fn refresh(
+        &self,
+        catalog: &Catalog,
+        read: &BTreeSet<u32>,
+        positions: &BTreeMap<RelationId, Position>,
+        clock: &Arc<Clock>,
+    ) {
+        let mut readers = self.readers.lock();
+        readers.retain(|oid, _| read.contains(oid));
+        for oid in read {
+            if readers.contains_key(oid) {
+                continue;
+            }
+            if let Some(relation) = catalog.relation(*oid) {
+                let position = positions.get(&RelationId(*oid)).cloned().unwrap_or_else(Position::start);
+                match ReaderThread::start(Arc::clone(relation), position, Arc::clone(clock)) {
+                    Ok(reader) => drop(readers.insert(*oid, reader)),
+                    Err(error) => tracing::error!("source {}: {error}", relation.definition.name),
+                }
+            }
+        }
+    }
+
+    /// What is known of a source, if it is being read.
+    #[must_use]
+    pub fn status(&self, oid: u32) -> Option<SourceStatus> {
+        self.readers.lock().get(&oid).map(|reader| reader.status.lock().clone())
+    }
+
+    /// Stops all readers.
+    pub fn stop(&self) {
+        self.readers.lock().clear();
+    }
+}
+
+impl ReaderThread {
+    fn start(relation: Arc<Relation>, position: Position, clock: Arc<Clock>) -> Result<ReaderThread, DatabaseError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let status = SourceStatus { position: Some(position.clone()), ..SourceStatus::default() };
+        let status = Arc::new(Mutex::new(status));
+        let id = relation.id();
+        let run = Run { relation, clock: Arc::clone(&clock), stop: Arc::clone(&stop), status: Arc::clone(&status) };
+        let thread = std::thread::Builder::new()
+            .name(format!("source {id}"))
+            .spawn(move || run.run(&position))
+            .map_err(|e| DatabaseError::internal(format!("cannot start a thread: {e}")))?;
+        Ok(ReaderThread { stop, status, clock, relation: id, thread: Some(thread) })
+    }
+}
+
+impl Drop for ReaderThread {
+    fn drop(&mut self) {
+        self.clock.discard(self.relation, &|| self.stop.store(true, Ordering::Release));
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the reader of source {} stopped with a panic", self.relation);
+            }
+        }
+    }
+}
+
+/// What a reader's thread works with.
+struct Run {
+    relation: Arc<Relation>,
+    clock: Arc<Clock>,
+    stop: Arc<AtomicBool>,
+    status: Arc<Mutex<SourceStatus>>,
+}
+
+impl Run {
+    fn run(&self, start: &Position) {
+        let mut backoff = BACKOFF_MIN;
+        let mut position = start.clone();
+        while !self.stopped() {
+            match self.read_on(&mut position, &mut backoff) {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(source = %self.relation.definition.name, "{error}");
+                    self.status.lock().error = Some(error.message);
+                    self.wait(backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+
+    /// Reads from a position on until it is told to stop, or the source fails.
+    fn read_on(&self, position: &mut Position, backoff: &mut Duration) -> Result<(), DatabaseError> {
+        let mut reader = open_reader(&self.relation)?;
+        reader.seek(position)?;
+        while !self.stopped() {
+            let batch = reader.read(ReadLimit::rows(BATCH_ROWS))?;
+            *backoff = BACKOFF_MIN;
+            {
+                let mut status = self.status.lock();
+                status.error = None;
+                status.at_end = batch.at_end;
+            }
+            if batch.position != *position {
+                let (rows, dead_letters) = (batch.rows.num_rows() as u64, batch.dead_letters.len() as u64);
+                let input = SourceInput {
+                    source: self.relation.definition.name.clone(),
+                    rows: ChangeBatch::insertions(batch.rows),
+                    dead_letters: batch.dead_letters,
+                    position: batch.position.clone(),
+                };
+                if !self.clock.offer(self.relation.id(), input, &|| self.stopped()) {
+                    return Ok(());
+                }
+                *position = batch.position;
+                let mut status = self.status.lock();
+                status.rows += rows;
+                status.dead_letters += dead_letters;
+                status.position = Some(position.clone());
+            }
+            if batch.at_end {
+                self.wait(WAIT_MAX);
+            } else if !batch.retry_after.is_zero() {
+                self.wait(batch.retry_after.min(WAIT_MAX));
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, duration: Duration) {
+        if !self.stopped() {
+            std::thread::park_timeout(duration);
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,202 @@
+//! CREATE MATERIALIZED VIEW.
+//!
+//! 1. The query is lowered, and the name is taken in the catalog (not yet stored).
+//! 2. Between two epochs the job begins, with the rows that its inputs hold then.
+//! 3. When it has caught up, the definition is stored and the statement is answered. A crash before leaves nothing.
+
+use std::sync::Arc;
+
+use sql::{ViewPlan, ast};
+
+use super::create_view::{columns, qualified_query, user_relations, with_column_names};
+use super::options::{unknown_option, with_options};
+use super::{begin_catalog_change, done};
+use crate::catalog::{CatalogChange, Definition, ErrorPolicy, Kind, Live, Relation};
+use crate::database::Database;
+use crate::job::ViewJob;
+use crate::session::Session;
+use crate::{DatabaseError, Outcome, Severity};
+
+pub(super) async fn execute(session: &mut Session, create: &ast::CreateView) -> Result<Outcome, DatabaseError> {
+    if create.or_replace {
+        return Err(DatabaseError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW"));
+    }
+    begin_catalog_change(session, "CREATE MATERIALIZED VIEW").await?;
+    let database = Arc::clone(&session.database);
+    let taken = {
+        let _change = database.catalog_lock.lock().await;
+        take_name(session, &database, create)?
+    };
+    let Some((definition, view, on_error)) = taken else { return Ok(done("SELECT 0")) };
+    let claim = Claim { database: Arc::clone(&database), oid: definition.oid, kept: false };
+    let job = start(&database, definition.oid, view, on_error).await?;
+    database.creating.lock().insert(definition.oid, Arc::clone(&job.job));
+    let job = match wait_caught_up(session, &database, job).await {
+        Ok(job) => job,
+        Err((job, error)) => {
+            drop_job(&database, &job).await;
+            return Err(error);
+        }
+    };
+    let _change = database.catalog_lock.lock().await;
+    let relation = Arc::new(Relation {
+        oid: definition.oid,
+        columns: job.job.results.schema(),
+        live: Live::MaterializedView(Arc::clone(&job)),
+        definition: Arc::new(definition),
+    });
+    if let Err(error) = database.change_catalog(&[CatalogChange::PutRelation(relation)]) {
+        drop_job(&database, &job).await;
+        return Err(error);
+    }
+    claim.keep();
+    Ok(Outcome::Done { tag: format!("SELECT {}", job.job.results.row_count()) })
+}
+
+/// The name in the catalog while the view is being created; given back unless kept.
+struct Claim {
+    database: Arc<Database>,
+    oid: u32,
+    kept: bool,
+}
+
+impl Claim {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.database.creating.lock().remove(&self.oid);
+        if !self.kept {
+            self.database
+                .catalog
+                .update(|catalog| catalog.with(&[CatalogChange::DropRelation(self.oid)], catalog.next_oid));
+        }
+    }
+}
+
+/// Checks the statement and enters the name; nothing if there is such a view and that is fine.
+fn take_name(
+    session: &mut Session,
+    database: &Arc<Database>,
+    create: &ast::CreateView,
+) -> Result<Option<(Definition, ViewPlan, ErrorPolicy)>, DatabaseError> {
+    let catalog = session.statement_catalog()?;
+    let (schema, name) = catalog.creation_place(&sql::name_parts(&create.name))?;
+    if create.if_not_exists && catalog.snapshot.relation_named(schema, &name).is_some() {
+        session.notice(Severity::Notice, "42P07", format!("relation \"{name}\" already exists, skipping"));
+        return Ok(None);
+    }
+    catalog.snapshot.check_name_free(schema, &name)?;
+    let on_error = on_error(&create.options)?;
+    // Lowered as written, so that errors point into the statement; then as it is stored.
+    sql::lower_view(&create.query, &catalog)?;
+    let query = with_column_names(&create.query, &create.columns);
+    let qualified = qualified_query(&query, &catalog);
+    let view = sql::lower_view(&qualified, &catalog)?;
+    let definition = Definition {
+        oid: database.new_oid(),
+        type_oid: database.new_oid(),
+        schema,
+        name,
+        columns: columns(&view.schema, &create.columns)?,
+        kind: Kind::MaterializedView { query: qualified.to_string(), on_error },
+        depends_on: user_relations(&view.named),
+        comment: None,
+        owner: session.instance()?.options().superuser.clone(),
+    };
+    let creating = Relation {
+        oid: definition.oid,
+        columns: Arc::clone(&view.schema),
+        live: Live::Creating,
+        definition: Arc::new(definition.clone()),
+    };
+    let change = [CatalogChange::PutRelation(Arc::new(creating))];
+    database.catalog.update(|catalog| catalog.with(&change, catalog.next_oid));
+    Ok(Some((definition, view, on_error)))
+}
+
+fn on_error(options: &ast::CreateTableOptions) -> Result<ErrorPolicy, DatabaseError> {
+    let mut policy = ErrorPolicy::default();
+    for (name, value) in with_options(options)? {
+        match (name.as_str(), value.as_str()) {
+            ("on_error", "fail reads") => policy = ErrorPolicy::FailReads,
+            ("on_error", "skip") => policy = ErrorPolicy::Skip,
+            ("on_error", other) => {
+                let message = format!("invalid value for parameter \"on_error\": \"{other}\"");
+                let hint = "Available values: fail reads, skip.";
+                return Err(DatabaseError::new("22023", message).with_hint(hint));
+            }
+            _ => return Err(unknown_option(&name)),
+        }
+    }
+    Ok(policy)
+}
+
+async fn start(
+    database: &Arc<Database>,
+    oid: u32,
+    view: ViewPlan,
+    on_error: ErrorPolicy,
+) -> Result<Arc<ViewJob>, DatabaseError> {
+    let started = Arc::downgrade(database);
+    let job = database
+        .clock
+        .at_boundary(move |boundary| {
+            let database = started.upgrade().ok_or_else(DatabaseError::stopped)?;
+            let job = database.start_job(oid, &view, on_error, false, boundary)?;
+            database.refresh_sources(boundary);
+            Ok::<_, DatabaseError>(job)
+        })
+        .await??;
+    Ok(Arc::new(job))
+}
+
+/// Waits for the backfill; a cancelled statement stops waiting.
+async fn wait_caught_up(
+    session: &Session,
+    database: &Arc<Database>,
+    job: Arc<ViewJob>,
+) -> Result<Arc<ViewJob>, (Arc<ViewJob>, DatabaseError)> {
+    let cancel = session.cancel.current();
+    let waiting = Arc::clone(&job.job);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("create view".to_owned()).spawn(move || {
+        // Whoever gave up waiting needs no answer.
+        let _ = sender.send(waiting.wait_caught_up());
+    });
+    if let Err(error) = thread {
+        return Err((job, DatabaseError::internal(format!("cannot start a thread: {error}"))));
+    }
+    tokio::select! {
+        result = receiver => match result {
+            Ok(Ok(())) => Ok(job),
+            Ok(Err(error)) => Err((job, error.into())),
+            Err(_) => Err((job, database.clock.progress().failure().unwrap_or_else(DatabaseError::stopped))),
+        },
+        () = cancel.cancelled() => Err((job, DatabaseError::cancelled())),
+    }
+}
+
+/// Takes back a job that will not be a view.
+async fn drop_job(database: &Arc<Database>, job: &Arc<ViewJob>) {
+    let (dropped, id, tables) = (Arc::downgrade(database), job.job.id, job.job.state_tables.clone());
+    let result = database
+        .clock
+        .at_boundary(move |boundary| {
+            let Some(database) = dropped.upgrade() else { return };
+            if let Err(error) = database.engine.drop_job(id) {
+                tracing::error!("dropping job {id}: {error}");
+            }
+            database.refresh_sources(boundary);
+            if let Some(checkpoints) = &database.checkpoints {
+                checkpoints.delete(tables);
+            }
+        })
+        .await;
+    if let Err(error) = result {
+        tracing::error!("dropping job {id}: {error}");
+    }
+}

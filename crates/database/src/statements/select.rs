@@ -1,0 +1,65 @@
+//! Queries.
+
+use arrow::array::ArrayRef;
+use futures::StreamExt;
+use sql::QueryPlan;
+
+use super::run_context;
+use crate::catalog::Live;
+use crate::session::Session;
+use crate::{DatabaseError, Outcome, RowStream};
+
+pub(super) async fn execute(
+    session: &mut Session,
+    plan: &QueryPlan,
+    parameters: &[ArrayRef],
+) -> Result<Outcome, DatabaseError> {
+    let rows = run(session, plan, parameters)?;
+    let fields = plan.schema().fields().iter().cloned().collect();
+    Ok(Outcome::Rows { fields, rows, tag: "SELECT", counts_rows: true })
+}
+
+/// Starts a plan at the epoch that the transaction reads.
+pub(super) fn run(
+    session: &mut Session,
+    plan: &QueryPlan,
+    parameters: &[ArrayRef],
+) -> Result<RowStream, DatabaseError> {
+    let database = std::sync::Arc::clone(&session.database);
+    let context = run_context(session);
+    let timeout = session.settings.milliseconds("statement_timeout");
+    let pin = match &mut session.transaction {
+        Some(transaction) => transaction.pin(&database),
+        None => database.pins.pin(),
+    };
+    let catalog = database.catalog();
+    for input in plan.inputs() {
+        if let Some(Live::MaterializedView(view)) = catalog.relation(input.0).map(|relation| &relation.live) {
+            view.check_readable(pin.epoch())?;
+        }
+    }
+    let cancel = std::sync::Arc::clone(&context.cancel);
+    let rows = plan.run(parameters, pin, context)?.map(|rows| rows.map_err(DatabaseError::from));
+    if timeout == 0 {
+        return Ok(rows.boxed());
+    }
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(timeout);
+    let limited = futures::stream::unfold((rows, false), move |(mut rows, over)| {
+        let cancel = std::sync::Arc::clone(&cancel);
+        async move {
+            if over {
+                return None;
+            }
+            match tokio::time::timeout_at(deadline, rows.next()).await {
+                Ok(Some(batch)) => Some((batch, (rows, false))),
+                Ok(None) => None,
+                Err(_) => {
+                    cancel.cancel();
+                    let error = DatabaseError::new("57014", "canceling statement due to statement timeout");
+                    Some((Err(error), (rows, true)))
+                }
+            }
+        }
+    });
+    Ok(limited.boxed())
+}
