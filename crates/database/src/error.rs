@@ -77,7 +77,7 @@ impl DatabaseError {
 
 impl From<sql::SqlError> for DatabaseError {
     fn from(error: sql::SqlError) -> DatabaseError {
-        let sql::SqlError { sqlstate, message, detail, hint, position } = error;
+        let sql::SqlError { sqlstate, message, detail, hint, position, .. } = error;
         DatabaseError { sqlstate, message, detail, hint, position }
     }
 }
@@ -89,6 +89,7 @@ impl From<StateError> for DatabaseError {
             StateError::Damaged { .. } => "XX001",
             StateError::Io { .. } | StateError::Store { .. } => "58030",
             StateError::Arrow(_) => "54000",
+            StateError::Unreadable { .. } => "XX000",
         };
         let message = match &error {
             StateError::Io { action, source } => format!("could not {action}: {source}"),
