@@ -15,6 +15,7 @@ use arrow::datatypes::{
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use super::float_math::{check_float, float};
 use super::function::{clock_of, no_function, plain, plain_type};
 use super::interval_math::{
     add, add_interval, add_interval_in_zone, add_to_time, difference, divide, multiply, negate,
@@ -26,7 +27,7 @@ use crate::text_format::{TimeZone, type_name};
 
 /// An operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Operator {
+pub(super) enum Operator {
     Add,
     Subtract,
     Multiply,
@@ -475,31 +476,4 @@ impl Invocation<'_> {
             }
         }
     }
-}
-
-fn float(operator: Operator, l: f64, r: f64) -> Result<f64, PgError> {
-    let value = match operator {
-        Add => l + r,
-        Subtract => l - r,
-        Multiply => l * r,
-        _ if r == 0.0 && !l.is_nan() => return Err(PgError::division_by_zero()),
-        _ => l / r,
-    };
-    check_float(value, operator, l, r)
-}
-
-/// 22003 if finite operands gave infinity, or a product or quotient vanished.
-fn check_float(value: f64, operator: Operator, l: f64, r: f64) -> Result<f64, PgError> {
-    if value.is_infinite() && l.is_finite() && r.is_finite() {
-        return Err(PgError::new(b"22003", "value out of range: overflow"));
-    }
-    let vanished = match operator {
-        Multiply => l != 0.0 && r != 0.0,
-        Divide => l != 0.0 && r.is_finite(),
-        _ => false,
-    };
-    if value == 0.0 && vanished {
-        return Err(PgError::new(b"22003", "value out of range: underflow"));
-    }
-    Ok(value)
 }

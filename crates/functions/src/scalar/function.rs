@@ -3,10 +3,12 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{Result, ScalarValue, config::ConfigOptions, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::PgError;
 use crate::text_format::{Clock, TimeZone, type_name};
@@ -17,7 +19,8 @@ pub(super) struct Function {
     pub aliases: &'static [&'static str],
     /// The types that arguments of these types are cast to; `None` if there is no such function.
     pub arguments: fn(&[DataType]) -> Option<Vec<DataType>>,
-    /// The result's type for arguments of the cast types.
+    /// The result's type for arguments of the cast types. (A few numeric results take their scale from a constant
+    /// argument: `return_field_from_args`.)
     pub result: fn(&[DataType]) -> DataType,
     /// n values from columns of n values each, of the cast types.
     pub evaluate: fn(&[ArrayRef], &Call) -> Result<ArrayRef, PgError>,
@@ -91,6 +94,17 @@ impl ScalarUDFImpl for Registered {
         Ok((self.function.result)(types))
     }
 
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let by_constant = match self.function.name {
+            "round" | "trunc" => super::math::result_by_places(&types, args.scalar_arguments),
+            "extract" => super::datetime::result_by_unit(&types, args.scalar_arguments),
+            _ => None,
+        };
+        let result = by_constant.unwrap_or_else(|| (self.function.result)(&types));
+        Ok(Arc::new(Field::new(self.function.name, result, true)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let call = Call {
             clock: clock_of(&args.config_options),
@@ -161,9 +175,4 @@ pub(super) fn plain(column: ArrayRef) -> ArrayRef {
     }
     // Widening never fails; a column that still cannot be read so is shown as NULLs by no one: it keeps its type.
     arrow::compute::cast(&column, &wanted).unwrap_or(column)
-}
-
-/// A column of NULLs.
-pub(super) fn nulls(call: &Call) -> ArrayRef {
-    new_null_array(&call.result, call.row_count)
 }

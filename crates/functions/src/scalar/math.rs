@@ -3,6 +3,8 @@
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int16Type, Int32Type, Int64Type};
 
+use datafusion::common::ScalarValue;
+
 use super::columns::{double, fits, fits_any, integer, primitives};
 use super::function::{Call, Function};
 use super::numeric_math::{Scales, modulo, overflow, quotient, rescale};
@@ -31,6 +33,16 @@ fn whole(types: &[DataType]) -> DataType {
         [DataType::Decimal128(_, _)] => DataType::Decimal128(38, 0),
         [DataType::Decimal128(_, scale), _] => DataType::Decimal128(38, *scale),
         _ => DataType::Float64,
+    }
+}
+
+/// Rounding to a constant number of places gives that many.
+pub(super) fn result_by_places(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Option<DataType> {
+    match (types, constants) {
+        ([DataType::Decimal128(_, _), _], [_, Some(ScalarValue::Int64(Some(places)))]) => {
+            Some(DataType::Decimal128(38, (*places).clamp(0, 30) as i8))
+        }
+        _ => None,
     }
 }
 
@@ -138,15 +150,17 @@ fn either(
 fn to_places(c: &[ArrayRef], call: &Call, drop: fn(i128, i128) -> i128) -> Result<ArrayRef, PgError> {
     let values = c[0].as_primitive::<Decimal128Type>();
     let scale = i64::from(values.scale());
+    let DataType::Decimal128(_, result) = call.result else { return Err(overflow()) };
     primitives::<Decimal128Type>(c, call, |i| {
         let surplus = scale.saturating_sub(integer(&c[1], i));
         let value = values.value(i);
         if surplus <= 0 {
-            return Ok(Some(value));
+            return rescale(value, values.scale(), result).ok_or_else(overflow).map(Some);
         }
         let unit = u32::try_from(surplus).ok().and_then(|surplus| 10i128.checked_pow(surplus));
         let Some(unit) = unit else { return Ok(Some(0)) };
         let rounded = drop(value, unit).checked_mul(unit);
+        let rounded = rounded.and_then(|value| rescale(value, values.scale(), result));
         rounded.filter(|value| value.unsigned_abs() < 10u128.pow(38)).ok_or_else(overflow).map(Some)
     })
 }

@@ -1,17 +1,25 @@
 //! Scalar functions: the list, and what they share.
 
 mod arithmetic;
+mod array;
+mod bytes;
 mod cast;
 mod columns;
+mod datetime;
+mod float_math;
 mod function;
 mod interval_math;
+mod jsonb;
+mod make_datetime;
 mod math;
+mod number_pattern;
 mod numeric_math;
 mod text;
+mod to_char;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 pub use cast::{CastTarget, cast_column, cast_udf};
 
@@ -22,7 +30,20 @@ pub use cast::{CastTarget, cast_column, cast_udf};
 #[must_use]
 pub fn scalar_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = arithmetic::udfs();
-    let lists = [math::FUNCTIONS, text::FUNCTIONS];
+    let lists = [
+        math::FUNCTIONS,
+        text::FUNCTIONS,
+        datetime::FUNCTIONS,
+        make_datetime::FUNCTIONS,
+        to_char::FUNCTIONS,
+        jsonb::FUNCTIONS,
+        array::FUNCTIONS,
+        bytes::FUNCTIONS,
+    ];
     udfs.extend(lists.into_iter().flatten().map(function::udf));
+    udfs.extend(bytes::VOLATILE.iter().map(|function| function::udf_with(function, Volatility::Volatile)));
     udfs
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,12 @@
 //! 2. Each word is a time (it has a colon), a date (digits with `-`, `/` or `.`), a zone, a name or a number.
 //! 3. Names and numbers fill what is missing of the date: month name, then day, then year.
 
-use std::fmt::Write;
-
 use super::calendar::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
-use super::interval::write_fraction;
 use super::number::is_space;
-use super::time_zone::{TimeZone, parse_offset, write_offset};
+use super::time_zone::{TimeZone, parse_offset};
 use crate::PgError;
+
+pub use super::datetime_output::{write_date, write_time, write_timestamp, write_timestamptz};
 
 /// The date that `infinity` is stored as; `-infinity` is `i32::MIN`.
 pub const DATE_INFINITY: i32 = i32::MAX;
@@ -19,72 +18,6 @@ pub const TIMESTAMP_INFINITY: i64 = i64::MAX;
 
 /// PostgreSQL's first day, 4714-11-24 BC, and the day after its last, 5874898-01-01.
 const DATE_RANGE: std::ops::Range<i64> = -2_440_588..2_145_042_541;
-
-/// Writes a date as `YYYY-MM-DD`, with ` BC` if need be.
-pub fn write_date(days: i32, out: &mut String) {
-    match days {
-        i32::MAX => out.push_str("infinity"),
-        i32::MIN => out.push_str("-infinity"),
-        _ => {
-            if write_ymd(i64::from(days), out) {
-                out.push_str(" BC");
-            }
-        }
-    }
-}
-
-/// Writes the date and says whether it is before Christ.
-fn write_ymd(days: i64, out: &mut String) -> bool {
-    let (year, month, day) = date_from_days(days);
-    let shown = if year <= 0 { 1 - year } else { year };
-    let _ = write!(out, "{shown:04}-{month:02}-{day:02}");
-    year <= 0
-}
-
-/// Writes a time of day (microseconds) as `HH:MM:SS[.ffffff]`.
-pub fn write_time(micros: i64, out: &mut String) {
-    let seconds = micros / SECOND;
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write_fraction((micros % SECOND).unsigned_abs(), out);
-}
-
-/// Writes a timestamp (microseconds since 1970) as `YYYY-MM-DD HH:MM:SS[.ffffff]`.
-pub fn write_timestamp(micros: i64, out: &mut String) {
-    if write_infinite(micros, out) {
-        return;
-    }
-    let bc = write_ymd(micros.div_euclid(DAY), out);
-    out.push(' ');
-    write_time(micros.rem_euclid(DAY), out);
-    if bc {
-        out.push_str(" BC");
-    }
-}
-
-/// Writes an instant as local time in the zone, with the zone's offset.
-pub fn write_timestamptz(instant: i64, zone: &TimeZone, out: &mut String) {
-    if write_infinite(instant, out) {
-        return;
-    }
-    let offset = zone.offset_at(instant);
-    let local = instant.saturating_add(i64::from(offset) * SECOND);
-    let bc = write_ymd(local.div_euclid(DAY), out);
-    out.push(' ');
-    write_time(local.rem_euclid(DAY), out);
-    write_offset(offset, out);
-    if bc {
-        out.push_str(" BC");
-    }
-}
-
-fn write_infinite(micros: i64, out: &mut String) -> bool {
-    match micros {
-        i64::MAX => out.push_str("infinity"),
-        i64::MIN => out.push_str("-infinity"),
-        _ => return false,
-    }
-    true
-}
 
 /// What a text says of a date and a time.
 #[derive(Default, Debug)]

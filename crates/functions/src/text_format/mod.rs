@@ -12,6 +12,7 @@ pub mod number;
 pub mod time_zone;
 
 mod array;
+mod datetime_output;
 mod reader;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
