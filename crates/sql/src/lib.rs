@@ -9,6 +9,7 @@ mod catalog;
 mod dml;
 mod error;
 mod lookup;
+mod lower;
 mod parse;
 mod query;
 #[cfg(test)]

@@ -2,9 +2,16 @@
 
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
-use dataflow::DataflowPlan;
+use dataflow::{DataflowPlan, OperatorSpec};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::sql::sqlparser::ast;
+use std::collections::HashSet;
+use std::sync::Arc;
 
+use crate::bind::{Bound, bind_query, fold_constants, from_plan_error};
+use crate::lower::{Construct, Lowering};
+use crate::rules::guard;
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -24,14 +31,47 @@ pub struct ViewPlan {
 ///
 /// # Errors
 /// What is wrong with the query; 0A000, naming the construct and its position, for what cannot be maintained.
-pub fn lower_view(_query: &ast::Query, _catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
-    Err(SqlError::internal("views are not lowered yet"))
+pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
+    let bound = bind_view(query, catalog)?;
+    let convert = |e| from_plan_error(&e, query);
+    let plan = guard::guard(fold_constants(bound.plan).map_err(convert)?).map_err(convert)?;
+    let unsupported = |construct: Construct| construct.refuse(query);
+    Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
+    // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
+    let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
+    let plan = Lowering::new(query).lower(&plan, &bound.schema)?;
+    let mut inputs = Vec::new();
+    for node in &plan.nodes {
+        if let OperatorSpec::Input { relation, .. } = &node.spec
+            && !inputs.contains(relation)
+        {
+            inputs.push(*relation);
+        }
+    }
+    Ok(ViewPlan { plan, schema: bound.schema, inputs, named: bound.named })
 }
 
 /// The columns of a query, and the relations it names: what a plain view needs to be created.
 ///
 /// # Errors
 /// What is wrong with the query.
-pub fn describe_view(_query: &ast::Query, _catalog: &dyn Catalog) -> Result<(SchemaRef, Vec<RelationId>), SqlError> {
-    Err(SqlError::internal("views are not described yet"))
+pub fn describe_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<(SchemaRef, Vec<RelationId>), SqlError> {
+    let bound = bind_view(query, catalog)?;
+    Ok((bound.schema, bound.named))
+}
+
+/// Binds a query that becomes a relation: no parameters, and each column name once.
+fn bind_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<Bound, SqlError> {
+    let bound = bind_query(query, catalog, &[])?;
+    if !bound.parameters.is_empty() {
+        return Err(SqlError::new(b"42P02", "there is no parameter $1"));
+    }
+    let mut names = HashSet::new();
+    for field in bound.schema.fields() {
+        if !names.insert(field.name().as_str()) {
+            return Err(SqlError::new(b"42701", format!("column \"{}\" specified more than once", field.name())));
+        }
+    }
+    Ok(bound)
 }

@@ -36,6 +36,7 @@ pub use context::{Binder, RelationTable};
 pub use errors::{from_plan_error, sql_error};
 pub use parameters::bind_parameters;
 pub use registry::registry;
+pub use rewrite::shown_name;
 
 use crate::{Catalog, SqlError, SqlType};
 

@@ -1,0 +1,247 @@
+//! What cannot be maintained yet: how it is recognised in a plan, named to the user and found in the text.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Volatility};
+use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
+use datafusion::sql::sqlparser::tokenizer::Location;
+
+use crate::SqlError;
+use crate::query::relation_of;
+use crate::{RelationKind, identifier};
+
+/// A construct that a materialized view cannot have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Construct {
+    /// A join, in any form.
+    Join,
+    /// LIMIT, OFFSET or FETCH.
+    Limit,
+    /// A window function.
+    Window,
+    /// A subquery within an expression.
+    Subquery,
+    /// DISTINCT ON.
+    DistinctOn,
+    /// GROUPING SETS, CUBE or ROLLUP.
+    GroupingSets,
+    /// VALUES, or SELECT without FROM.
+    Constants,
+    /// WITH RECURSIVE.
+    Recursive,
+    /// A function in FROM.
+    TableFunction,
+    /// `unnest` in the SELECT list.
+    Unnest,
+    /// A function whose value is not a function of its arguments.
+    VolatileFunction(String),
+    /// An aggregate function that has no incremental form.
+    Aggregate(String),
+    /// ORDER BY or WITHIN GROUP within an aggregate function.
+    AggregateOrder(String),
+    /// A table of the system.
+    SystemTable(String),
+    /// Anything else, by the planner's name for it.
+    Other(String),
+}
+
+impl Construct {
+    /// The first construct of the plan that cannot be maintained, whatever it is part of.
+    pub fn refused_in(plan: &LogicalPlan) -> Result<Option<Construct>> {
+        let mut found = None;
+        plan.apply(|node| {
+            found = found.take().or_else(|| refused_node(node));
+            if found.is_none() {
+                node.apply_expressions(|expr| {
+                    expr.apply(|part| {
+                        found = found.take().or_else(|| refused_expression(part));
+                        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+                    })
+                })?;
+            }
+            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        Ok(found)
+    }
+
+    /// 0A000, with the construct's name and its place in the query.
+    pub fn refuse(&self, query: &ast::Query) -> SqlError {
+        let what = match self {
+            Construct::Join => "JOIN".to_owned(),
+            Construct::Limit => "LIMIT".to_owned(),
+            Construct::Window => "a window function".to_owned(),
+            Construct::Subquery => "a subquery in an expression".to_owned(),
+            Construct::DistinctOn => "DISTINCT ON".to_owned(),
+            Construct::GroupingSets => "GROUPING SETS, CUBE or ROLLUP".to_owned(),
+            Construct::Constants => "a query that reads no relation".to_owned(),
+            Construct::Recursive => "WITH RECURSIVE".to_owned(),
+            Construct::TableFunction => "a function in FROM".to_owned(),
+            Construct::Unnest => "unnest".to_owned(),
+            Construct::VolatileFunction(name) => format!("function {name}"),
+            Construct::Aggregate(name) => format!("aggregate function {name}"),
+            Construct::AggregateOrder(name) => format!("ORDER BY in aggregate function {name}"),
+            Construct::SystemTable(name) => format!("system table \"{name}\""),
+            Construct::Other(name) => name.clone(),
+        };
+        let mut finder = Finder { construct: self, location: None };
+        let _ = query.visit(&mut finder);
+        SqlError::new(b"0A000", format!("{what} is not supported in a materialized view")).located(finder.location)
+    }
+}
+
+fn refused_node(node: &LogicalPlan) -> Option<Construct> {
+    match node {
+        LogicalPlan::Join(_) => Some(Construct::Join),
+        LogicalPlan::Limit(_) => Some(Construct::Limit),
+        LogicalPlan::Sort(sort) if sort.fetch.is_some() => Some(Construct::Limit),
+        LogicalPlan::Window(_) => Some(Construct::Window),
+        LogicalPlan::Distinct(Distinct::On(_)) => Some(Construct::DistinctOn),
+        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Some(Construct::Constants),
+        LogicalPlan::RecursiveQuery(_) => Some(Construct::Recursive),
+        LogicalPlan::Unnest(_) => Some(Construct::Unnest),
+        LogicalPlan::Subquery(_) => Some(Construct::Subquery),
+        LogicalPlan::TableScan(scan) => match relation_of(scan) {
+            None => Some(Construct::TableFunction),
+            Some(relation) if relation.kind == RelationKind::System => Some(Construct::SystemTable(relation.name)),
+            Some(_) => None,
+        },
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => None,
+        other => Some(Construct::Other(other.display().to_string())),
+    }
+}
+
+fn refused_expression(expr: &Expr) -> Option<Construct> {
+    match expr {
+        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
+            Some(Construct::Subquery)
+        }
+        Expr::OuterReferenceColumn(..) => Some(Construct::Subquery),
+        Expr::WindowFunction(_) => Some(Construct::Window),
+        Expr::GroupingSet(_) => Some(Construct::GroupingSets),
+        Expr::Unnest(_) => Some(Construct::Unnest),
+        Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+            Some(Construct::VolatileFunction(call.func.name().to_owned()))
+        }
+        _ => None,
+    }
+}
+
+struct Finder<'a> {
+    construct: &'a Construct,
+    location: Option<Location>,
+}
+
+impl Finder<'_> {
+    fn found(&mut self, start: Location) -> ControlFlow<()> {
+        if start.line == 0 {
+            return ControlFlow::Continue(());
+        }
+        self.location = Some(start);
+        ControlFlow::Break(())
+    }
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        let start = match self.construct {
+            Construct::Limit => match (&query.limit_clause, &query.fetch) {
+                (Some(clause), _) => limit_start(clause),
+                (None, Some(fetch)) => fetch.quantity.as_ref().map(|q| q.span().start),
+                (None, None) => None,
+            },
+            Construct::Recursive => query.with.as_ref().map(|w| w.with_token.0.span.start),
+            Construct::Constants => match query.body.as_ref() {
+                ast::SetExpr::Values(values) => Some(values.span().start),
+                _ => None,
+            },
+            _ => None,
+        };
+        start.map_or(ControlFlow::Continue(()), |start| self.found(start))
+    }
+
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+        let start = match self.construct {
+            Construct::Join => join_start(select),
+            Construct::DistinctOn => match &select.distinct {
+                Some(ast::Distinct::On(exprs)) => exprs.first().map(|e| e.span().start),
+                _ => None,
+            },
+            Construct::Constants if select.from.is_empty() => Some(select.select_token.0.span.start),
+            Construct::GroupingSets => match &select.group_by {
+                ast::GroupByExpr::Expressions(exprs, _) => exprs
+                    .iter()
+                    .find(|e| matches!(e, ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_)))
+                    .map(|e| e.span().start),
+                ast::GroupByExpr::All(_) => None,
+            },
+            _ => None,
+        };
+        start.map_or(ControlFlow::Continue(()), |start| self.found(start))
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
+        let last = relation.0.last().and_then(|p| p.as_ident()).map(identifier);
+        match (self.construct, last) {
+            (Construct::SystemTable(name), Some(last)) if *name == last => self.found(relation.span().start),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        match (self.construct, factor) {
+            (Construct::TableFunction, ast::TableFactor::Table { name, args: Some(_), .. }) => {
+                self.found(name.span().start)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        match (self.construct, expr) {
+            (Construct::Window, ast::Expr::Function(function)) if function.over.is_some() => {
+                self.found(function.name.span().start)
+            }
+            (Construct::Subquery, ast::Expr::Subquery(query) | ast::Expr::Exists { subquery: query, .. }) => {
+                self.found(query.span().start)
+            }
+            (Construct::Subquery, ast::Expr::InSubquery { expr, .. }) => self.found(expr.span().start),
+            (
+                Construct::VolatileFunction(name) | Construct::Aggregate(name) | Construct::AggregateOrder(name),
+                ast::Expr::Function(function),
+            ) => {
+                let last = function.name.0.last().and_then(|p| p.as_ident()).map(identifier);
+                if last.as_deref() == Some(name) {
+                    return self.found(function.name.span().start);
+                }
+                ControlFlow::Continue(())
+            }
+            (Construct::Unnest, ast::Expr::Function(function)) => self.found(function.name.span().start),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn limit_start(clause: &ast::LimitClause) -> Option<Location> {
+    match clause {
+        ast::LimitClause::LimitOffset { limit: Some(limit), .. } => Some(limit.span().start),
+        ast::LimitClause::LimitOffset { offset: Some(offset), .. } => Some(offset.value.span().start),
+        ast::LimitClause::OffsetCommaLimit { limit, .. } => Some(limit.span().start),
+        ast::LimitClause::LimitOffset { .. } => None,
+    }
+}
+
+/// Where the second relation of the first join stands.
+fn join_start(select: &ast::Select) -> Option<Location> {
+    let joined = select.from.iter().find_map(|t| t.joins.first()).map(|j| j.relation.span().start);
+    joined.or_else(|| select.from.get(1).map(|t| t.relation.span().start))
+}

@@ -1,0 +1,123 @@
+//! DataFusion's expressions as the dataflow's: a row that fails is an error of that row, the others have values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use changelog::RowError;
+use dataflow::{Evaluated, Expression};
+use datafusion::common::DFSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use crate::bind::sql_error;
+use crate::rules::fallible::is_fallible;
+
+/// An expression of a dataflow.
+pub struct RowExpression {
+    physical: Arc<dyn PhysicalExpr>,
+    data_type: DataType,
+    nullable: bool,
+    fallible: bool,
+    column: Option<usize>,
+    text: String,
+}
+
+impl fmt::Debug for RowExpression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl RowExpression {
+    /// The expression over columns of `schema`.
+    pub fn new(expr: &Expr, schema: &DFSchema) -> Result<RowExpression> {
+        let expr = expr.clone().unalias();
+        let context = PhysicalPlanningContext::default();
+        let physical = create_physical_expr(&expr, schema, &ExecutionProps::new(), &context)?;
+        let column = physical.downcast_ref::<Column>().map(Column::index);
+        let data_type = expr.get_type(schema)?;
+        let nullable = expr.nullable(schema)?;
+        let fallible = is_fallible(&expr);
+        let text = expr.to_string();
+        Ok(RowExpression { physical, data_type, nullable, fallible, column, text })
+    }
+
+    fn values(&self, rows: &RecordBatch) -> Result<ArrayRef> {
+        self.physical.evaluate(rows)?.into_array(rows.num_rows())
+    }
+
+    /// Evaluates rows of which at least one fails: halves them until each half has values or is one row.
+    fn evaluate_apart(&self, rows: &RecordBatch, first: usize, error: &DataFusionError, found: &mut Found) {
+        if rows.num_rows() <= 1 {
+            if rows.num_rows() == 1 {
+                let error = sql_error(error);
+                found.errors.push((first, RowError::new(error.sqlstate, error.message)));
+                found.values.push(new_null_array(&self.data_type, 1));
+            }
+            return;
+        }
+        let middle = rows.num_rows() / 2;
+        for (start, length) in [(0, middle), (middle, rows.num_rows() - middle)] {
+            let half = rows.slice(start, length);
+            match self.values(&half) {
+                Ok(values) => found.values.push(values),
+                Err(error) => self.evaluate_apart(&half, first + start, &error, found),
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    values: Vec<ArrayRef>,
+    errors: Vec<(usize, RowError)>,
+}
+
+impl Expression for RowExpression {
+    fn evaluate(&self, rows: &RecordBatch) -> Evaluated {
+        let error = match self.values(rows) {
+            Ok(values) => return Evaluated { values, errors: Vec::new() },
+            Err(error) => error,
+        };
+        let mut found = Found::default();
+        self.evaluate_apart(rows, 0, &error, &mut found);
+        let parts: Vec<&dyn Array> = found.values.iter().map(AsRef::as_ref).collect();
+        match concat(&parts) {
+            Ok(values) => Evaluated { values, errors: found.errors },
+            // The values are too long for one column (text past 2 GiB): then no row has one.
+            Err(error) => {
+                let error = sql_error(&DataFusionError::from(error));
+                let error = RowError::new(error.sqlstate, error.message);
+                let errors = (0..rows.num_rows()).map(|row| (row, error.clone())).collect();
+                Evaluated { values: new_null_array(&self.data_type, rows.num_rows()), errors }
+            }
+        }
+    }
+
+    fn data_type(&self) -> DataType {
+        self.data_type.clone()
+    }
+
+    fn nullable(&self) -> bool {
+        self.nullable
+    }
+
+    fn fallible(&self) -> bool {
+        self.fallible
+    }
+
+    fn column(&self) -> Option<usize> {
+        self.column
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
