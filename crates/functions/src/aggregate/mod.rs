@@ -14,6 +14,8 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod udaf;
+#[cfg(test)]
+mod udaf_tests;
 mod variance;
 
 use std::sync::Arc;

@@ -326,12 +326,12 @@ fn date_bin(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             let message = "timestamps cannot be binned into intervals containing months or years";
             return Err(PgError::new(b"0A000", message));
         }
-        let width = i64::from(stride.days) * DAY + stride.nanoseconds / 1000;
+        let width = i128::from(stride.days) * i128::from(DAY) + i128::from(stride.nanoseconds / 1000);
         if width <= 0 {
             return Err(PgError::new(b"22008", "stride must be greater than zero"));
         }
         let (stamp, origin) = (i128::from(stamps.value(i)), i128::from(origins.value(i)));
-        let start = origin + (stamp - origin).div_euclid(i128::from(width)) * i128::from(width);
+        let start = origin + (stamp - origin).div_euclid(width) * width;
         i64::try_from(start).map(Some).map_err(|_| PgError::new(b"22008", "timestamp out of range"))
     })
 }

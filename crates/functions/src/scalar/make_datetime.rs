@@ -80,7 +80,7 @@ fn date(year: i64, month: i64, day: i64) -> Result<i64, PgError> {
 fn time(hour: i64, minute: i64, seconds: f64) -> Result<i64, PgError> {
     let micros = (seconds * 1e6).round();
     let valid = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60e6).contains(&micros);
-    let time = (hour * 60 + minute) * 60 * SECOND + micros as i64;
+    let time = if valid { (hour * 60 + minute) * 60 * SECOND + micros as i64 } else { 0 };
     if !valid || time > DAY {
         let message = format!("time field value out of range: {hour}:{minute:02}:{seconds:02}");
         return Err(PgError::new(b"22008", message));

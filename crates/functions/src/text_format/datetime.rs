@@ -355,7 +355,7 @@ impl Fields {
             (false, false) if year == 0 => return Err(Fault::Range),
             (false, false) => year,
         };
-        if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) || year > 6_000_000 {
+        if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) || year.abs() > 6_000_000 {
             return Err(Fault::Range);
         }
         Ok(days_from_date(year, month, day))
@@ -432,7 +432,16 @@ mod tests {
             Err("22008: date/time field value out of range: \"2023-02-29\"".to_owned())
         );
         assert_eq!(timestamp("x"), Err("22007: invalid input syntax for type timestamp: \"x\"".to_owned()));
-        for wrong in ["", "2024", "12:00", "2024-01-01 25:00", "2024-01-01 2024-01-01", "1-2", "2024-01-01 1:2:3:4"] {
+        for wrong in [
+            "9000000000000000000-01-01 BC",
+            "",
+            "2024",
+            "12:00",
+            "2024-01-01 25:00",
+            "2024-01-01 2024-01-01",
+            "1-2",
+            "2024-01-01 1:2:3:4",
+        ] {
             assert!(timestamp(wrong).is_err(), "{wrong}");
         }
     }
