@@ -7,6 +7,8 @@ pub mod baseline;
 mod bind;
 mod catalog;
 mod dml;
+#[cfg(test)]
+mod dml_tests;
 mod error;
 mod lookup;
 mod lower;
@@ -22,6 +24,8 @@ mod statement;
 #[cfg(test)]
 mod testing_catalog;
 mod view;
+#[cfg(test)]
+mod view_tests;
 
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
 pub use datafusion::sql::sqlparser::ast;

@@ -31,12 +31,13 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::sqlparser::ast;
 
 pub use clock::read_clock;
-pub use constant::{evaluate_constant, fold_constants};
+pub use coerce::{Coercion, is_unknown, type_of};
+pub use constant::{evaluate_constant, fold, fold_constants};
 pub use context::{Binder, RelationTable};
 pub use errors::{from_plan_error, sql_error};
-pub use parameters::bind_parameters;
+pub use parameters::{bind_expression, bind_parameters};
 pub use registry::registry;
-pub use rewrite::shown_name;
+pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
 
 use crate::{Catalog, SqlError, SqlType};
 

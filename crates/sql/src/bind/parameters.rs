@@ -6,6 +6,7 @@ use arrow::array::ArrayRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use parking_lot::Mutex;
 
@@ -74,23 +75,28 @@ fn scalar_of(parameter: &ArrayRef) -> Result<ScalarValue> {
 /// # Errors
 /// 08P01 if there are not as many values as parameters.
 pub fn bind_parameters(plan: LogicalPlan, values: &[ArrayRef]) -> Result<LogicalPlan> {
-    let replace = |expr: Expr| match &expr {
-        Expr::Placeholder(placeholder) => {
-            let place = Parameters::place(&placeholder.id)?;
-            let Some(value) = values.get(place) else {
-                let message = format!("no value was bound to parameter {}", placeholder.id);
-                return Err(failure(SqlError::new(b"08P01", message)));
-            };
-            Ok(Transformed::yes(Expr::Literal(scalar_of(value)?, None)))
-        }
-        _ => Ok(Transformed::no(expr)),
-    };
     let transform = |node: LogicalPlan| {
-        let preserver = datafusion::logical_expr::expr_rewriter::NamePreserver::new(&node);
+        let preserver = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = preserver.save(&expr);
-            Ok(expr.transform_up(replace)?.update_data(|e| name.restore(e)))
+            Ok(Transformed::yes(name.restore(bind_expression(expr, values)?)))
         })
     };
     plan.transform_up_with_subqueries(transform).map(|t| t.data)
+}
+
+/// The expression with values for its parameters.
+///
+/// # Errors
+/// 08P01 if there are not as many values as parameters.
+pub fn bind_expression(expr: Expr, values: &[ArrayRef]) -> Result<Expr> {
+    let replace = |expr: Expr| {
+        let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
+        let Some(value) = values.get(Parameters::place(&placeholder.id)?) else {
+            let message = format!("no value was bound to parameter {}", placeholder.id);
+            return Err(failure(SqlError::new(b"08P01", message)));
+        };
+        Ok(Transformed::yes(Expr::Literal(scalar_of(value)?, None)))
+    };
+    expr.transform_up(replace).map(|t| t.data)
 }

@@ -134,11 +134,6 @@ fn interval_string(interval: &Interval) -> Result<Expr, SqlError> {
     Ok(Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }))
 }
 
-/// A literal of our own making.
-pub fn text(value: &str) -> Expr {
-    Expr::value(ast::Value::SingleQuotedString(value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
