@@ -36,7 +36,9 @@ impl LineValues {
         let (mut at, mut raw_start) = (0, 0);
         loop {
             match line.get(at) {
-                Some(b'\\') if at + 1 < line.len() => at += 1 + self.unescape(&line[at + 1..]),
+                // At the very end of the data, a backslash escapes nothing and is dropped.
+                Some(b'\\') if at + 1 == line.len() => at += 1,
+                Some(b'\\') => at += 1 + self.unescape(&line[at + 1..]),
                 Some(byte) if *byte != options.delimiter => {
                     self.bytes.push(*byte);
                     at += 1;

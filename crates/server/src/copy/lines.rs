@@ -29,9 +29,9 @@ pub struct Lines {
     in_quotes: bool,
     after_escape: bool,
     line_end: LineEnd,
-    /// Lines taken so far, counting those inside of values.
+    /// Lines taken so far, counting those inside of CSV quotes.
     line_count: u64,
-    /// Line breaks inside the current line's values.
+    /// Line breaks inside the current line's quotes.
     inner_count: u64,
 }
 
@@ -84,7 +84,7 @@ impl Lines {
                     self.line_count += 1 + std::mem::take(&mut self.inner_count);
                     return Ok(Some(&self.pending[start..end]));
                 }
-                byte => self.step(byte),
+                byte => self.step(byte)?,
             }
             self.scanned += 1;
         }
@@ -92,7 +92,8 @@ impl Lines {
             return Ok(None);
         }
         if self.in_quotes {
-            return Err(CopyError::new("22P04", "unterminated CSV quoted field", self.line_count + 1));
+            let line = self.line_count + 1 + self.inner_count;
+            return Err(CopyError::new("22P04", "unterminated CSV quoted field", line));
         }
         let start = std::mem::replace(&mut self.start, self.pending.len());
         self.line_count += 1 + std::mem::take(&mut self.inner_count);
@@ -106,25 +107,30 @@ impl Lines {
         }
     }
 
-    fn step(&mut self, byte: u8) {
-        if byte == b'\n' {
-            self.inner_count += 1;
-        }
+    fn step(&mut self, byte: u8) -> Result<(), CopyError> {
         let options = &self.options;
         match options.format {
-            CopyFormat::Text => self.after_escape = byte == b'\\' && !self.after_escape,
+            CopyFormat::Text => {
+                // The end of the data has a line of its own.
+                if byte == b'.' && self.after_escape && self.scanned != self.start + 1 {
+                    return Err(CopyError::marker_corrupt(self.line_count + 1));
+                }
+                self.after_escape = byte == b'\\' && !self.after_escape;
+            }
             // An escaped quote leaves the quotes where they are. Where escape and quote are the same character,
             // the pair toggles twice, which comes to the same.
             CopyFormat::Csv if self.in_quotes && byte == options.escape && options.escape != options.quote => {
                 self.after_escape = !self.after_escape;
             }
             CopyFormat::Csv => {
+                self.inner_count += u64::from(byte == b'\n');
                 if byte == options.quote && !self.after_escape {
                     self.in_quotes = !self.in_quotes;
                 }
                 self.after_escape = false;
             }
         }
+        Ok(())
     }
 
     /// Bytes of the line end that begins with `byte`.

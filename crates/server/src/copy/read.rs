@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder};
 use arrow::datatypes::{FieldRef, Schema};
-use database::CopyOptions;
+use database::{CopyFormat, CopyOptions};
 
 use super::fields::LineValues;
 use super::lines::Lines;
@@ -31,6 +31,10 @@ pub struct CopyError {
 impl CopyError {
     pub(super) fn new(sqlstate: &str, message: impl Into<String>, line: u64) -> Self {
         Self { sqlstate: sqlstate.to_owned(), message: message.into(), hint: None, line, value: None }
+    }
+
+    pub(super) fn marker_corrupt(line: u64) -> Self {
+        Self::new("22P04", "end-of-copy marker corrupt", line)
     }
 
     pub(super) fn with_hint(mut self, hint: String) -> Self {
@@ -117,6 +121,9 @@ impl CopyReader {
                 self.ended = true;
                 break;
             }
+            if self.options.format == CopyFormat::Text && line.starts_with(b"\\.") {
+                return Err(CopyError::marker_corrupt(self.lines.line_number()).into());
+            }
             // A table without columns has empty lines.
             if self.fields.is_empty() && line.is_empty() {
                 self.row_lines.push(self.lines.line_number());
@@ -198,7 +205,6 @@ fn value_error(error: &ValueError, field: &FieldRef, texts: &StringArray, row_li
 mod tests {
     use arrow::array::Array;
     use arrow::datatypes::{DataType, Field};
-    use database::CopyFormat;
 
     use super::*;
 
@@ -263,6 +269,7 @@ mod tests {
         check(b"1\ta\r\n2\tb\r\n", &text, Ok(&["1|a", "2|b"]));
         check(b"1\ta\n\\.\nrubbish", &text, Ok(&["1|a"]));
         check(b"1\t\\\\N\n", &text, Ok(&["1|\\N"]));
+        check(b"1\tab\\", &text, Ok(&["1|ab"]));
         check(b"", &text, Ok(&[]));
     }
 
@@ -273,9 +280,11 @@ mod tests {
         check(b"1\ta\tb\n", &text, Err(("extra data after last expected column", 1)));
         check(b"1\ta\nx\tb\n", &text, Err(("invalid input syntax for type integer: \"x\"", 2)));
         check(b"1\ta\n2\tb\r\n", &text, Err(("literal carriage return found in data", 2)));
+        check(b"1\ta\n2\tb\\.\n", &text, Err(("end-of-copy marker corrupt", 2)));
+        check(b"1\ta\n\\.x\n", &text, Err(("end-of-copy marker corrupt", 2)));
         check(b"1\t\xff\n", &text, Err(("invalid byte sequence for encoding \"UTF8\": 0xff", 1)));
         let error = read(b"1\ta\\\nb\nx\tb\n", &text, 100).expect_err("x is no number");
-        assert_eq!(error.context("t"), "COPY t, line 3, column a: \"x\"");
+        assert_eq!(error.context("t"), "COPY t, line 2, column a: \"x\"");
     }
 
     #[test]
@@ -284,7 +293,8 @@ mod tests {
         check(b"1,a\n2,\n3,\"\"\n", &csv, Ok(&["1|a", "2|NULL", "3|"]));
         check(b"1,\"a,b\"\"c\nd\"\n2,x\"y\"z\n", &csv, Ok(&["1|a,b\"c\nd", "2|xyz"]));
         check(b"1,\"a\r\nb\"\r\n", &csv, Ok(&["1|a\r\nb"]));
-        check(b"1,\"open\n", &csv, Err(("unterminated CSV quoted field", 1)));
+        check(b"1,\"open\n", &csv, Err(("unterminated CSV quoted field", 2)));
+        check(b"1,\"a\nb\"\nx,y\n", &csv, Err(("invalid input syntax for type integer: \"x\"", 3)));
         let header = CopyOptions { header: true, ..csv.clone() };
         check(b"a,b\n1,x\n", &header, Ok(&["1|x"]));
         let escape = CopyOptions { escape: b'\\', delimiter: b';', quote: b'\'', null: "nil".to_owned(), ..csv };
