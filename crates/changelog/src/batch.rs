@@ -21,11 +21,13 @@ pub struct ChangeBatch {
     weights: Option<ScalarBuffer<i64>>,
     /// Hashes of the key columns that the last exchange routed by, so that its receiver need not hash again.
     key_hashes: Option<ScalarBuffer<u64>>,
+    /// The columns are keys and partial results of the aggregate above, not rows of the edge's schema.
+    holds_partials: bool,
 }
 
 impl Default for ChangeBatch {
     fn default() -> ChangeBatch {
-        ChangeBatch { rows: RecordBatch::new_empty(Arc::new(Schema::empty())), weights: None, key_hashes: None }
+        ChangeBatch { rows: RecordBatch::new_empty(Arc::new(Schema::empty())), weights: None, key_hashes: None, holds_partials: false }
     }
 }
 
@@ -33,14 +35,14 @@ impl ChangeBatch {
     /// Rows that are all inserted once.
     #[must_use]
     pub fn insertions(rows: RecordBatch) -> ChangeBatch {
-        ChangeBatch { rows, weights: None, key_hashes: None }
+        ChangeBatch { rows, weights: None, key_hashes: None, holds_partials: false }
     }
 
     /// Rows that are all taken away once.
     #[must_use]
     pub fn retractions(rows: RecordBatch) -> ChangeBatch {
         let weights = vec![-1; rows.num_rows()].into();
-        ChangeBatch { rows, weights: Some(weights), key_hashes: None }
+        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false }
     }
 
     /// Rows with a weight each.
@@ -50,7 +52,7 @@ impl ChangeBatch {
     #[must_use]
     pub fn weighted(rows: RecordBatch, weights: ScalarBuffer<i64>) -> ChangeBatch {
         assert_eq!(rows.num_rows(), weights.len(), "a change batch has one weight per row");
-        ChangeBatch { rows, weights: Some(weights), key_hashes: None }
+        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false }
     }
 
     /// No rows, with these columns.
@@ -112,6 +114,21 @@ impl ChangeBatch {
         self
     }
 
+    /// Partial results of an aggregate instead of rows: key columns, then the accumulators' partial columns, each row
+    /// weighing as much as the rows it stands for.
+    #[must_use]
+    pub fn partials(rows: RecordBatch, weights: ScalarBuffer<i64>) -> ChangeBatch {
+        let mut batch = ChangeBatch::weighted(rows, weights);
+        batch.holds_partials = true;
+        batch
+    }
+
+    /// Whether these are partial results of the aggregate above, see `partials`.
+    #[must_use]
+    pub fn holds_partials(&self) -> bool {
+        self.holds_partials
+    }
+
     /// The key hashes that the last exchange left, if it came straight from one.
     #[must_use]
     pub fn key_hashes(&self) -> Option<&[u64]> {
@@ -128,7 +145,7 @@ impl ChangeBatch {
     #[must_use]
     pub fn with_rows(&self, rows: RecordBatch) -> ChangeBatch {
         assert_eq!(rows.num_rows(), self.rows.num_rows(), "columns are replaced row for row");
-        ChangeBatch { rows, weights: self.weights.clone(), key_hashes: None }
+        ChangeBatch { rows, weights: self.weights.clone(), key_hashes: None, holds_partials: false }
     }
 
     /// Rows `offset .. offset + length`, without copying.
@@ -138,6 +155,7 @@ impl ChangeBatch {
             rows: self.rows.slice(offset, length),
             weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
             key_hashes: self.key_hashes.as_ref().map(|h| h.slice(offset, length)),
+            holds_partials: self.holds_partials,
         }
     }
 
@@ -153,7 +171,7 @@ impl ChangeBatch {
             .map(|w| positions.values().iter().map(|p| w[*p as usize]).collect::<ScalarBuffer<i64>>());
         let key_hashes =
             self.key_hashes.as_ref().map(|h| positions.values().iter().map(|p| h[*p as usize]).collect());
-        Ok(ChangeBatch { rows, weights, key_hashes })
+        Ok(ChangeBatch { rows, weights, key_hashes, holds_partials: self.holds_partials })
     }
 
     /// The rows for which `keep` is true (NULL counts as false).
@@ -169,7 +187,7 @@ impl ChangeBatch {
                 .map(|(_, weight)| *weight)
                 .collect::<ScalarBuffer<i64>>()
         });
-        Ok(ChangeBatch { rows, weights, key_hashes: None })
+        Ok(ChangeBatch { rows, weights, key_hashes: None, holds_partials: false })
     }
 
     /// All rows of the batches one after another; the batches share `schema`.
@@ -198,6 +216,6 @@ impl ChangeBatch {
             Some(w) => w.iter().map(|w| -w).collect(),
             None => vec![-1; self.row_count()].into(),
         };
-        ChangeBatch { rows: self.rows.clone(), weights: Some(weights), key_hashes: None }
+        ChangeBatch { rows: self.rows.clone(), weights: Some(weights), key_hashes: None, holds_partials: false }
     }
 }

@@ -66,6 +66,13 @@ pub fn canonical_key(column: &ArrayRef) -> ArrayRef {
     }
 }
 
+/// The hash of a key that is one integer column without NULL, given as its 64 bits.
+#[inline]
+#[must_use]
+pub fn hash_integer(word: u64) -> u64 {
+    hash_word(word, 0)
+}
+
 /// XXH3's fixed-length mix for one 64-bit value.
 #[inline]
 fn hash_word(value: u64, seed: u64) -> u64 {

@@ -18,5 +18,5 @@ pub use consolidate::consolidate;
 pub use epoch::{Epoch, Watermark};
 pub use error::{RowError, SqlState};
 pub use ids::{JobId, RelationId, StateTableId, WorkerIndex};
-pub use key::{KEY_GROUP_COUNT, KeyGroup, canonical_key, hash_columns};
+pub use key::{KEY_GROUP_COUNT, KeyGroup, canonical_key, hash_columns, hash_integer};
 pub use row_bytes::{RowBytes, RowCodec, RowCodecError};

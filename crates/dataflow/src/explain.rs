@@ -33,7 +33,7 @@ fn explain_node(
     let node = &plan.nodes[place];
     let mut line = format!("{}{}", "  ".repeat(depth), title(node));
     match &node.spec {
-        OperatorSpec::Aggregate { keys, .. } => {
+        OperatorSpec::Aggregate { keys, .. } | OperatorSpec::Preaggregate { keys, .. } => {
             line.push_str(&format!(" key=({})", column_names(&plan.nodes[node.inputs[0]], keys)));
         }
         OperatorSpec::Output { identity: OutputIdentity::Key(columns) } => {
@@ -119,6 +119,7 @@ fn canonical_text(node: &Node) -> String {
     let what = match &node.spec {
         OperatorSpec::Input { relation, columns, .. } => format!("input {relation} {columns:?}"),
         OperatorSpec::Filter { .. } | OperatorSpec::Project { .. } | OperatorSpec::Union => title(node),
+        OperatorSpec::Preaggregate { keys, .. } => format!("preaggregate {keys:?}"),
         OperatorSpec::Aggregate { keys, aggregates } => {
             let calls: Vec<String> = aggregates
                 .iter()
@@ -149,14 +150,15 @@ mod tests {
     #[test]
     fn a_view_reads_its_aggregate() {
         let lines = explain(JobId(5), &grouped(3));
-        let state = operator_tables(JobId(5), &grouped(3))[2].expect("an aggregate has state").0;
+        let state = operator_tables(JobId(5), &grouped(3))[3].expect("an aggregate has state").0;
         let expected = [
             "Output key=(c1) mode=retracting reads the aggregate's state".to_owned(),
             "  Project c1, c0 mode=retracting".to_owned(),
             format!("    Aggregate count([]), sum([1]) key=(c0) mode=retracting state={state:016x}"),
             "      Exchange by (c0)".to_owned(),
-            "        Filter c1 > 3 mode=append-only".to_owned(),
-            "          Input r1 mode=append-only".to_owned(),
+            "        Preaggregate key=(c0) mode=append-only".to_owned(),
+            "          Filter c1 > 3 mode=append-only".to_owned(),
+            "            Input r1 mode=append-only".to_owned(),
         ];
         assert_eq!(lines, expected);
     }

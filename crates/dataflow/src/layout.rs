@@ -107,12 +107,12 @@ fn check(plan: &DataflowPlan) -> Result<(), DataflowError> {
 /// For each node, the columns whose hash decides which worker a row is on, if any do.
 ///
 /// It depends on the plan only, not on the number of workers: rows are stored by it.
-fn placed_by(plan: &DataflowPlan) -> Vec<Option<Vec<usize>>> {
+pub(crate) fn placed_by(plan: &DataflowPlan) -> Vec<Option<Vec<usize>>> {
     let mut placed: Vec<Option<Vec<usize>>> = Vec::with_capacity(plan.nodes.len());
     for node in &plan.nodes {
         let below = node.inputs.first().and_then(|input| placed[*input].clone());
         placed.push(match &node.spec {
-            OperatorSpec::Input { .. } | OperatorSpec::Union => None,
+            OperatorSpec::Input { .. } | OperatorSpec::Union | OperatorSpec::Preaggregate { .. } => None,
             OperatorSpec::Filter { .. } => below,
             OperatorSpec::Project { expressions } => below.and_then(|columns| {
                 let place_of = |column: &usize| expressions.iter().position(|e| e.column() == Some(*column));
@@ -185,6 +185,7 @@ pub(crate) fn title(node: &Node) -> String {
         OperatorSpec::Aggregate { aggregates, .. } => {
             format!("Aggregate {}", aggregates.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join(", "))
         }
+        OperatorSpec::Preaggregate { .. } => "Preaggregate".to_owned(),
         OperatorSpec::Output { .. } => "Output".to_owned(),
     }
 }

@@ -6,12 +6,42 @@ use arrow::datatypes::SchemaRef;
 use changelog::{AggregateFunction, ChangelogMode, RelationId};
 
 use crate::Expression;
+use crate::operators::preaggregate::Preaggregate;
 
 /// One maintained query: nodes in topological order; the last one is the output.
 #[derive(Clone, Debug)]
 pub struct DataflowPlan {
     /// Inputs come before those that use them.
     pub nodes: Vec<Node>,
+}
+
+impl DataflowPlan {
+    /// The same plan, with a pre-aggregation below every aggregate that can use one: its aggregates have partial results,
+    /// its keys are its input's first columns, and its input is not on the right workers already.
+    #[must_use]
+    pub fn with_preaggregation(self) -> DataflowPlan {
+        let placed_by = crate::layout::placed_by(&self);
+        let mut nodes: Vec<Node> = Vec::with_capacity(self.nodes.len());
+        let mut moved_to: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        for mut node in self.nodes {
+            let before = node.inputs.clone();
+            node.inputs = before.iter().map(|input| moved_to[*input]).collect();
+            if let OperatorSpec::Aggregate { keys, aggregates } = &node.spec {
+                let input = &nodes[node.inputs[0]];
+                let leading = keys.iter().enumerate().all(|(place, key)| place == *key);
+                let placed = placed_by[before[0]].as_ref() == Some(keys);
+                if leading && !placed && Preaggregate::is_possible(aggregates, input.mode) {
+                    let spec = OperatorSpec::Preaggregate { keys: keys.clone(), aggregates: aggregates.clone() };
+                    let (schema, mode) = (Arc::clone(&input.schema), input.mode);
+                    nodes.push(Node { spec, inputs: node.inputs.clone(), schema, mode });
+                    node.inputs = vec![nodes.len() - 1];
+                }
+            }
+            nodes.push(node);
+            moved_to.push(nodes.len() - 1);
+        }
+        DataflowPlan { nodes }
+    }
 }
 
 /// An operator and where its input comes from.
@@ -89,6 +119,14 @@ pub enum OperatorSpec {
         /// Input columns that are the key; none for the global group, which always has one row.
         keys: Vec<usize>,
         /// The aggregates, in the order of output columns.
+        aggregates: Vec<AggregateCall>,
+    },
+    /// Groups rows on the worker they are on, ahead of the exchange below an aggregate: what comes out is rows as they
+    /// came in, or partial results of that aggregate.
+    Preaggregate {
+        /// The aggregate's keys: the first columns, in order.
+        keys: Vec<usize>,
+        /// The aggregate's aggregates.
         aggregates: Vec<AggregateCall>,
     },
     /// The relation's readable rows. Always the last node, and only that.

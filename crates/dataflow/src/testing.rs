@@ -215,6 +215,10 @@ impl AggregateFunction for TestAggregate {
     fn accumulator(&self, _mode: ChangelogMode) -> Box<dyn Accumulator> {
         Box::new(self.clone())
     }
+
+    fn partial_types(&self, _mode: ChangelogMode) -> Option<Vec<DataType>> {
+        Some(vec![DataType::Int64, DataType::Int64])
+    }
 }
 
 impl Accumulator for TestAggregate {
@@ -246,6 +250,19 @@ impl Accumulator for TestAggregate {
         };
         let values: Int64Array = records.iter().map(value).collect();
         Finished::from(Arc::new(values) as ArrayRef)
+    }
+
+    fn partial(&self, records: &Records<'_>) -> Option<Vec<ArrayRef>> {
+        let word = |at: usize| records.iter().map(|words| words[at] as i64).collect::<Int64Array>();
+        Some(vec![Arc::new(word(0)), Arc::new(word(1))])
+    }
+
+    fn merge(&mut self, groups: &mut GroupWords<'_>, slots: &[u32], partials: &[ArrayRef]) {
+        for (row, slot) in slots.iter().enumerate() {
+            for (word, column) in groups.at(*slot).iter_mut().zip(partials) {
+                *word = word.wrapping_add(column.as_primitive::<Int64Type>().value(row) as u64);
+            }
+        }
     }
 }
 
@@ -315,6 +332,6 @@ impl PlanBuilder {
         let input = self.nodes.len() - 1;
         let (width, mode) = (self.width(input), self.mode_of(&[input]));
         self.add(OperatorSpec::Output { identity }, vec![input], width, mode);
-        DataflowPlan { nodes: self.nodes }
+        DataflowPlan { nodes: self.nodes }.with_preaggregation()
     }
 }

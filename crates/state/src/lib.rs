@@ -24,7 +24,7 @@ mod store;
 
 pub use checkpointer::{BegunCheckpoint, CheckpointStats, Checkpointer};
 pub use error::StateError;
-pub use group_table::{AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions, RowCount};
+pub use group_table::{AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions, PartialGroups, Partials, RowCount};
 pub use journal::{Journal, JournalOptions};
 pub use memory_store::MemoryStore;
 pub use pins::{EpochPins, Pin};

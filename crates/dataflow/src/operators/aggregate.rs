@@ -12,9 +12,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{filter, is_not_null, prep_null_mask_filter};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use changelog::{ChangeBatch, ChangelogMode, Epoch, KEY_GROUP_COUNT, KeyGroup, StateTableId, canonical_key, hash_columns};
+use changelog::{
+    ChangeBatch, ChangelogMode, Epoch, KEY_GROUP_COUNT, KeyGroup, StateTableId, canonical_key, hash_columns,
+};
 use state::{AccumulatorInput, EpochPins, GroupTable, GroupTableOptions, RowCount, StateError, StateStore};
 
+use super::preaggregate::counts_rows;
 use crate::{AggregateCall, Operator, Output};
 
 /// What an aggregate operator is built from, on one worker.
@@ -52,6 +55,8 @@ pub struct Aggregate {
     table: Arc<GroupTable>,
     /// For each call with DISTINCT, the values seen per group.
     distinct: Vec<Option<Arc<GroupTable>>>,
+    /// How many columns each call's partial results have.
+    partial_counts: Vec<usize>,
     hashes: Vec<u64>,
 }
 
@@ -76,7 +81,7 @@ impl Aggregate {
         let accumulators = options
             .aggregates
             .iter()
-            .map(|call| match call.function.counts_rows() && !call.distinct && call.filter.is_none() {
+            .map(|call| match counts_rows(call) {
                 true => Box::new(RowCount),
                 false => call.function.accumulator(options.input_mode),
             })
@@ -98,7 +103,22 @@ impl Aggregate {
             let id = StateTableId(options.state_table.0.wrapping_add(1 + place as u64));
             distinct.push(Some(GroupTable::new(table_options(id, schema, columns.len(), Vec::new()))?));
         }
-        Ok(Aggregate { keys: options.keys.to_vec(), calls: options.aggregates.to_vec(), table, distinct, hashes: Vec::new() })
+        let partial_counts = options
+            .aggregates
+            .iter()
+            .map(|call| match counts_rows(call) {
+                true => 0,
+                false => call.function.partial_types(options.input_mode).map_or(0, |types| types.len()),
+            })
+            .collect();
+        Ok(Aggregate {
+            keys: options.keys.to_vec(),
+            calls: options.aggregates.to_vec(),
+            table,
+            distinct,
+            partial_counts,
+            hashes: Vec::new(),
+        })
     }
 
     /// The table of the results.
@@ -110,6 +130,20 @@ impl Aggregate {
     /// All state of this operator on this worker, to be checkpointed.
     pub fn state_tables(&self) -> impl Iterator<Item = Arc<GroupTable>> + '_ {
         std::iter::once(&self.table).chain(self.distinct.iter().flatten()).map(Arc::clone)
+    }
+
+    /// What each accumulator merges of a batch of partial results.
+    fn partial_inputs(&self, batch: &ChangeBatch) -> Vec<AccumulatorInput> {
+        let mut at = self.keys.len();
+        let mut inputs = Vec::with_capacity(self.calls.len());
+        for (call, count) in self.calls.iter().zip(&self.partial_counts) {
+            inputs.push(match counts_rows(call) {
+                true => AccumulatorInput::Skip,
+                false => AccumulatorInput::Partial(batch.rows().columns()[at..at + count].to_vec()),
+            });
+            at += count;
+        }
+        inputs
     }
 
     fn fold_distinct(&self, epoch: Epoch, batch: &ChangeBatch, keys: &[ArrayRef]) -> Result<(), ArrowError> {
@@ -149,20 +183,19 @@ impl Aggregate {
 }
 
 impl Operator for Aggregate {
-    fn apply(&mut self, _input: usize, epoch: Epoch, batch: ChangeBatch, _output: &mut Output) -> Result<(), ArrowError> {
+    fn apply(
+        &mut self,
+        _input: usize,
+        epoch: Epoch,
+        batch: ChangeBatch,
+        _output: &mut Output,
+    ) -> Result<(), ArrowError> {
         let rows = batch.rows();
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|c| canonical_key(rows.column(*c))).collect();
-        let inputs: Vec<AccumulatorInput> = self
-            .calls
-            .iter()
-            .map(|call| match call.distinct {
-                true => AccumulatorInput::Skip,
-                false => AccumulatorInput::Rows {
-                    arguments: call.arguments.iter().map(|c| Arc::clone(rows.column(*c))).collect(),
-                    filter: call.filter.map(|c| rows.column(c).as_boolean().clone()),
-                },
-            })
-            .collect();
+        let keys: Vec<ArrayRef> = match batch.holds_partials() {
+            true => rows.columns()[..self.keys.len()].to_vec(),
+            false => self.keys.iter().map(|c| canonical_key(rows.column(*c))).collect(),
+        };
+        let inputs = if batch.holds_partials() { self.partial_inputs(&batch) } else { row_inputs(&self.calls, &batch) };
         let hashes = match batch.key_hashes() {
             Some(hashes) => hashes,
             None => {
@@ -171,7 +204,7 @@ impl Operator for Aggregate {
             }
         };
         self.table.fold(epoch, &keys, hashes, batch.weights(), &inputs).map_err(external)?;
-        self.fold_distinct(epoch, &batch, &keys)
+        if batch.holds_partials() { Ok(()) } else { self.fold_distinct(epoch, &batch, &keys) }
     }
 
     fn finish_epoch(&mut self, epoch: Epoch, wanted: bool, output: &mut Output) -> Result<(), ArrowError> {
@@ -219,7 +252,20 @@ fn counted_rows(
     Ok(keep)
 }
 
-fn external(error: StateError) -> ArrowError {
+/// What each accumulator folds of a batch of rows.
+pub(super) fn row_inputs(calls: &[AggregateCall], batch: &ChangeBatch) -> Vec<AccumulatorInput> {
+    let rows = batch.rows();
+    let input = |call: &AggregateCall| match call.distinct || counts_rows(call) {
+        true => AccumulatorInput::Skip,
+        false => AccumulatorInput::Rows {
+            arguments: call.arguments.iter().map(|c| Arc::clone(rows.column(*c))).collect(),
+            filter: call.filter.map(|c| rows.column(c).as_boolean().clone()),
+        },
+    };
+    calls.iter().map(input).collect()
+}
+
+pub(super) fn external(error: StateError) -> ArrowError {
     ArrowError::ExternalError(Box::new(error))
 }
 

@@ -4,5 +4,6 @@ pub mod aggregate;
 pub mod filter;
 pub mod input;
 pub mod output;
+pub mod preaggregate;
 pub mod project;
 pub mod union;

@@ -15,7 +15,7 @@ use super::parcel::Parcel;
 use crate::explain::operator_tables;
 use crate::layout::{Layout, title};
 use crate::operators::aggregate::{Aggregate, AggregateOptions, owned_key_groups};
-use crate::operators::{filter::Filter, input::Input, output::ResultRows, project::Project, union::Union};
+use crate::operators::{filter::Filter, input::Input, output::ResultRows, preaggregate::Preaggregate, project::Project, union::Union};
 use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec, OutputIdentity};
 
 /// Where a job's state lives.
@@ -103,6 +103,9 @@ impl Parts {
                     self.results.push(aggregate.table());
                 }
                 Box::new(aggregate)
+            }
+            OperatorSpec::Preaggregate { keys, aggregates } => {
+                Box::new(Preaggregate::new(keys, aggregates, &schema(), node.mode))
             }
             OperatorSpec::Output { identity } => {
                 let store = match layout.direct {

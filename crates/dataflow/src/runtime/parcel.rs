@@ -1,7 +1,7 @@
 //! What timely carries: a change batch with its destination.
 //!
 //! Within a process a parcel is moved, its columns shared. Between processes it is these bytes (numbers little-endian):
-//! the length of the rest without padding, u64; destination, u32; flags, u32 (1: weights, 2: key hashes); row count, u64;
+//! the length of the rest without padding, u64; destination, u32; flags, u32 (1: weights, 2: key hashes, 4: partial results); row count, u64;
 //! weights; key hashes; the rows as an Arrow IPC stream; zeros to a multiple of eight.
 
 use std::io::{Cursor, Write};
@@ -17,6 +17,7 @@ use timely::dataflow::channels::ContainerBytes;
 
 const WEIGHTS: u32 = 1;
 const KEY_HASHES: u32 = 2;
+const PARTIALS: u32 = 4;
 const HEADER_BYTES: usize = 24;
 
 /// A change batch on its way to a worker.
@@ -44,6 +45,9 @@ impl Parcel {
         if let Some(hashes) = batch.key_hashes() {
             flags |= KEY_HASHES;
             bytes.extend(hashes.iter().flat_map(|h| h.to_le_bytes()));
+        }
+        if batch.holds_partials() {
+            flags |= PARTIALS;
         }
         let mut writer = StreamWriter::try_new(&mut bytes, &batch.schema())?;
         writer.write(batch.rows())?;
@@ -85,6 +89,9 @@ impl Parcel {
         let options = RecordBatchOptions::new().with_row_count(Some(row_count));
         let rows = RecordBatch::try_new_with_options(rows.schema(), rows.columns().to_vec(), &options)?;
         let batch = match weights {
+            Some(weights) if flags & PARTIALS != 0 => {
+                ChangeBatch::partials(rows, weights.into_iter().map(|w| w as i64).collect())
+            }
             Some(weights) => ChangeBatch::weighted(rows, weights.into_iter().map(|w| w as i64).collect()),
             None => ChangeBatch::insertions(rows),
         };

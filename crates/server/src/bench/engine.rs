@@ -169,5 +169,6 @@ fn plan() -> Result<DataflowPlan> {
                 ChangelogMode::Retracting,
             ),
         ],
-    })
+    }
+    .with_preaggregation())
 }

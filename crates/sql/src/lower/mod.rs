@@ -61,7 +61,7 @@ impl<'a> Lowering<'a> {
         };
         let mode = self.nodes[top.node].mode;
         self.push(OperatorSpec::Output { identity }, vec![top.node], Arc::clone(schema), mode);
-        Ok(DataflowPlan { nodes: self.nodes })
+        Ok(DataflowPlan { nodes: self.nodes }.with_preaggregation())
     }
 
     fn is_aggregate(&self, node: usize) -> bool {

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryBuilder, PrimitiveArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryBuilder, PrimitiveArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -106,9 +104,12 @@ fn push_words(column: &ArrayRef, words: &mut Vec<ScalarBuffer<u64>>) {
         let values = column.as_primitive::<T>();
         match values.nulls().filter(|n| n.null_count() > 0) {
             None => values.values().iter().map(|v| word(*v)).collect(),
-            Some(nulls) => {
-                values.values().iter().enumerate().map(|(row, v)| if nulls.is_valid(row) { word(*v) } else { 0 }).collect()
-            }
+            Some(nulls) => values
+                .values()
+                .iter()
+                .enumerate()
+                .map(|(row, v)| if nulls.is_valid(row) { word(*v) } else { 0 })
+                .collect(),
         }
     }
     fn shared<T: ArrowPrimitiveType<Native = i64>>(column: &ArrayRef) -> ScalarBuffer<u64> {
@@ -129,7 +130,8 @@ fn push_words(column: &ArrayRef, words: &mut Vec<ScalarBuffer<u64>>) {
         DataType::Int32 => words.push(one::<Int32Type>(column, |v| i64::from(v) as u64)),
         DataType::UInt32 => words.push(one::<UInt32Type>(column, u64::from)),
         DataType::Date32 => words.push(one::<Date32Type>(column, |v| i64::from(v) as u64)),
-        DataType::Float32 => words.push(one::<Float32Type>(column, |v| u64::from(v.to_bits()))),
+        // As it is hashed, so that equal words mean equal hashes.
+        DataType::Float32 => words.push(one::<Float32Type>(column, |v| f64::from(v).to_bits())),
         DataType::Float64 => words.push(one::<Float64Type>(column, f64::to_bits)),
         DataType::Boolean => {
             let values = column.as_boolean();
@@ -184,7 +186,7 @@ pub(super) fn column_of_words<'a>(
         DataType::Int64 => primitive!(Int64Type, |w: &[u64]| w[0] as i64),
         DataType::UInt32 => primitive!(UInt32Type, |w: &[u64]| w[0] as u32),
         DataType::UInt64 => primitive!(UInt64Type, |w: &[u64]| w[0]),
-        DataType::Float32 => primitive!(Float32Type, |w: &[u64]| f32::from_bits(w[0] as u32)),
+        DataType::Float32 => primitive!(Float32Type, |w: &[u64]| f64::from_bits(w[0]) as f32),
         DataType::Float64 => primitive!(Float64Type, |w: &[u64]| f64::from_bits(w[0])),
         DataType::Date32 => primitive!(Date32Type, |w: &[u64]| w[0] as i32),
         DataType::Time64(_) => primitive!(Time64MicrosecondType, |w: &[u64]| w[0] as i64),
@@ -197,9 +199,7 @@ pub(super) fn column_of_words<'a>(
             days: w[1] as i32,
             nanoseconds: w[0] as i64,
         }),
-        DataType::Boolean => {
-            Arc::new(BooleanArray::new((0..count).map(|i| words(i)[0] != 0).collect(), nulls))
-        }
+        DataType::Boolean => Arc::new(BooleanArray::new((0..count).map(|i| words(i)[0] != 0).collect(), nulls)),
         DataType::FixedSizeBinary(16) => {
             let mut builder = FixedSizeBinaryBuilder::with_capacity(count, 16);
             for i in 0..count {
@@ -210,10 +210,9 @@ pub(super) fn column_of_words<'a>(
                     bytes[..8].copy_from_slice(&words(i)[0].to_be_bytes());
                     bytes[8..].copy_from_slice(&words(i)[1].to_be_bytes());
                     // Sixteen bytes always fit a column of sixteen-byte values.
-                    builder.append_value(bytes).map_err(|_| RowCodecError {
-                        data_type: data_type.to_string(),
-                        reason: "wrong width",
-                    })?;
+                    builder
+                        .append_value(bytes)
+                        .map_err(|_| RowCodecError { data_type: data_type.to_string(), reason: "wrong width" })?;
                 }
             }
             Arc::new(builder.finish())

@@ -9,9 +9,11 @@
 //!    table reads them back on first touch, and all of them in the background (`load`).
 
 mod checkpoint;
+mod dense;
 mod index;
 mod keys;
 mod load;
+mod partial;
 mod read;
 mod records;
 mod row_count;
@@ -30,6 +32,7 @@ use crate::loading::Loading;
 use crate::{EpochPins, StateError, StateStore};
 use checkpoint::Frozen;
 use keys::{KeyForm, KeyRows};
+pub use partial::{PartialGroups, Partials};
 use records::{GroupRecords, HEADER, LINK, ROWS, finish};
 pub use row_count::RowCount;
 
@@ -228,7 +231,7 @@ impl GroupTable {
             let weights = weights.map(|w| &w[start..end]);
             self.find_block(&mut groups, &key_rows, keys, start, &hashes[start..end])?;
             self.touch_block(&mut groups, epoch, weights);
-            groups.fold_block(&self.offsets, inputs, start, end, weights);
+            groups.fold_block(&self.offsets, inputs, (start, end), weights);
         }
         Ok(())
     }
@@ -256,7 +259,7 @@ impl GroupTable {
             let end = (start + BLOCK_ROWS).min(hashes.len());
             self.find_block(&mut groups, &key_rows, keys, start, &hashes[start..end])?;
             self.touch_block(&mut groups, epoch, Some(&nothing[..end - start]));
-            groups.fold_block(&self.offsets, &inputs, start, end, weights.map(|w| &w[start..end]));
+            groups.fold_block(&self.offsets, &inputs, (start, end), weights.map(|w| &w[start..end]));
         }
         Ok(())
     }
@@ -291,8 +294,8 @@ impl GroupTable {
             self.load_missing(groups, key_rows, keys, start, hashes)?;
         }
         let key_words = self.key_form.word_count();
-        groups.records.find_slots(key_rows, start, hashes, |records, row| {
-            let slot = records.add_slot(index::SlotIndex::tag(hashes[row]));
+        groups.records.find_slots(key_rows, start, hashes.len(), hashes, |records, row, hash| {
+            let slot = records.add_slot(index::SlotIndex::tag(hash));
             write_key(records, slot, key_rows, start + row, key_words);
             slot
         });
@@ -522,37 +525,54 @@ struct Results {
     errors: Vec<(usize, RowError)>,
 }
 
-impl Groups {
-    fn fold_block(&mut self, offsets: &[usize], inputs: &[AccumulatorInput], start: usize, end: usize, weights: Weights<'_>) {
-        for ((accumulator, input), offset) in self.accumulators.iter_mut().zip(inputs).zip(offsets) {
-            let (mut words, slots) = self.records.words(*offset, accumulator.word_count());
-            match input {
-                AccumulatorInput::Skip => {}
-                AccumulatorInput::Partial(columns) => {
-                    let columns: Vec<_> = columns.iter().map(|c| c.slice(start, end - start)).collect();
-                    accumulator.merge(&mut words, slots, &columns);
-                }
-                AccumulatorInput::Rows { arguments, filter: None } => {
-                    let arguments: Vec<_> = arguments.iter().map(|c| c.slice(start, end - start)).collect();
-                    accumulator.fold(&mut words, slots, &arguments, weights);
-                }
-                AccumulatorInput::Rows { arguments, filter: Some(filter) } => {
-                    let kept: Vec<u32> = (start..end)
-                        .filter(|row| arrow::array::Array::is_valid(filter, *row) && filter.value(*row))
-                        .map(|row| (row - start) as u32)
-                        .collect();
-                    let positions = UInt32Array::from_iter_values(kept.iter().map(|row| row + start as u32));
-                    let arguments: Vec<_> = arguments
-                        .iter()
-                        .map(|c| take(c, &positions, None).unwrap_or_else(|e| unreachable!("a block of rows fits: {e}")))
-                        .collect();
-                    let slots: Vec<u32> = kept.iter().map(|row| slots[*row as usize]).collect();
-                    let weights: Option<Vec<i64>> =
-                        weights.map(|w| kept.iter().map(|row| w[*row as usize]).collect());
-                    accumulator.fold(&mut words, &slots, &arguments, weights.as_deref());
-                }
+/// Lets every accumulator fold rows `start .. end` into the slots of the block at hand.
+fn fold_block(
+    records: &mut GroupRecords,
+    accumulators: &mut [Box<dyn Accumulator>],
+    offsets: &[usize],
+    inputs: &[AccumulatorInput],
+    (start, end): (usize, usize),
+    weights: Weights<'_>,
+) {
+    for ((accumulator, input), offset) in accumulators.iter_mut().zip(inputs).zip(offsets) {
+        let (mut words, slots) = records.words(*offset, accumulator.word_count());
+        match input {
+            AccumulatorInput::Skip => {}
+            AccumulatorInput::Partial(columns) => {
+                let columns: Vec<_> = columns.iter().map(|c| c.slice(start, end - start)).collect();
+                accumulator.merge(&mut words, slots, &columns);
+            }
+            AccumulatorInput::Rows { arguments, filter: None } => {
+                let arguments: Vec<_> = arguments.iter().map(|c| c.slice(start, end - start)).collect();
+                accumulator.fold(&mut words, slots, &arguments, weights);
+            }
+            AccumulatorInput::Rows { arguments, filter: Some(filter) } => {
+                let kept: Vec<u32> = (start..end)
+                    .filter(|row| arrow::array::Array::is_valid(filter, *row) && filter.value(*row))
+                    .map(|row| (row - start) as u32)
+                    .collect();
+                let positions = UInt32Array::from_iter_values(kept.iter().map(|row| row + start as u32));
+                let arguments: Vec<_> = arguments
+                    .iter()
+                    .map(|c| take(c, &positions, None).unwrap_or_else(|e| unreachable!("a block of rows fits: {e}")))
+                    .collect();
+                let slots: Vec<u32> = kept.iter().map(|row| slots[*row as usize]).collect();
+                let weights: Option<Vec<i64>> = weights.map(|w| kept.iter().map(|row| w[*row as usize]).collect());
+                accumulator.fold(&mut words, &slots, &arguments, weights.as_deref());
             }
         }
+    }
+}
+
+impl Groups {
+    fn fold_block(
+        &mut self,
+        offsets: &[usize],
+        inputs: &[AccumulatorInput],
+        rows: (usize, usize),
+        weights: Weights<'_>,
+    ) {
+        fold_block(&mut self.records, &mut self.accumulators, offsets, inputs, rows, weights);
     }
 
     /// Remembers the groups that this epoch left without rows.

@@ -113,8 +113,7 @@ impl GroupTable {
                 continue;
             }
             let place = column - self.key_count;
-            let finished =
-                finish(groups.accumulators[place].as_ref(), words, slots, self.width, self.offsets[place]);
+            let finished = finish(groups.accumulators[place].as_ref(), words, slots, self.width, self.offsets[place]);
             for (at, _) in finished.errors {
                 keep.get_or_insert_with(|| vec![true; slots.len()])[at] = false;
             }

@@ -14,8 +14,9 @@
 
 use std::collections::VecDeque;
 
-use changelog::{Accumulator, Epoch, GroupWords, Records, Weights};
+use changelog::{Accumulator, Epoch, GroupWords, Records, Weights, hash_integer};
 
+use super::dense::DenseSlots;
 use super::index::{SlotIndex, prefetch};
 use super::keys::KeyRows;
 
@@ -47,6 +48,7 @@ pub(super) struct GroupRecords {
     slot_count: u32,
     free: Vec<u32>,
     pub(super) index: SlotIndex,
+    dense: DenseSlots,
     /// Ascending in epoch; the last one may be the epoch at hand.
     pub(super) undo: VecDeque<UndoLog>,
     spare: Option<UndoLog>,
@@ -68,6 +70,7 @@ impl GroupRecords {
             slot_count: 0,
             free: Vec::new(),
             index: SlotIndex::new(),
+            dense: DenseSlots::default(),
             undo: VecDeque::new(),
             spare: None,
             changed: Vec::new(),
@@ -165,11 +168,28 @@ impl GroupRecords {
     /// Gives a slot back whose group is gone for every reader.
     pub(super) fn free_slot(&mut self, tag: u32, slot: u32) {
         self.index.remove(tag, slot);
+        if self.width > HEADER {
+            self.dense.forget(self.record(slot)[HEADER]);
+        }
         self.record_mut(slot).fill(0);
         if let Some(bytes) = self.key_bytes.get_mut(slot as usize) {
             *bytes = Box::default();
         }
         self.free.push(slot);
+    }
+
+    /// Forgets all groups, keeping the memory.
+    pub(super) fn clear(&mut self) {
+        let used = self.slot_count as usize;
+        for (at, segment) in self.segments.iter_mut().enumerate() {
+            let words = used.saturating_sub(at * SEGMENT_SLOTS).min(SEGMENT_SLOTS) * self.width;
+            segment[..words].fill(0);
+        }
+        self.slot_count = 0;
+        self.free.clear();
+        self.key_bytes.clear();
+        self.index = SlotIndex::new();
+        self.dense.clear();
     }
 
     /// Marks a slot as changed since the last checkpoint.
@@ -185,25 +205,72 @@ impl GroupRecords {
         self.tracks_changes && self.changed[slot as usize >> 6] >> (slot & 63) & 1 == 1
     }
 
-    /// Finds the slots of rows `start .. start + hashes.len()` into `self.slots`; `miss` is called for a row whose
-    /// group isn't there and gives it one.
+    /// Finds the slots of `count` rows from `start` on into `self.slots`; `miss` is called for a row (counted from
+    /// `start`) whose group isn't there, with its hash, and gives it one.
+    ///
+    /// `hashes` are those of the rows; they are not looked at for keys that `is_dense`.
     pub(super) fn find_slots(
         &mut self,
         keys: &KeyRows,
         start: usize,
+        count: usize,
         hashes: &[u64],
-        mut miss: impl FnMut(&mut GroupRecords, usize) -> u32,
+        mut miss: impl FnMut(&mut GroupRecords, usize, u64) -> u32,
     ) {
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
         match keys {
             KeyRows::OneWord(words) => {
-                let words = &words[start..start + hashes.len()];
-                self.probe(hashes, &mut slots, |records, row, slot| records.is_one_word(slot, words[row]), &mut miss);
+                let words = &words[start..start + count];
+                if self.dense.covers(words, self.slot_count) {
+                    self.look_up_dense(words, &mut slots, &mut miss);
+                } else {
+                    let same = |records: &GroupRecords, row: usize, slot| records.is_one_word(slot, words[row]);
+                    self.probe(hashes, &mut slots, same, &mut miss);
+                }
             }
-            _ => self.probe(hashes, &mut slots, |records, row, slot| records.is_key(slot, keys, start + row), &mut miss),
+            _ => {
+                self.probe(hashes, &mut slots, |records, row, slot| records.is_key(slot, keys, start + row), &mut miss)
+            }
         }
+        assert_eq!(slots.len(), count, "every row has a slot");
         self.slots = slots;
+    }
+
+    /// Whether the keys of rows `start .. end` are found without their hashes.
+    pub(super) fn is_dense(&mut self, keys: &KeyRows, start: usize, end: usize) -> bool {
+        match keys {
+            KeyRows::OneWord(words) => self.dense.covers(&words[start..end], self.slot_count),
+            _ => false,
+        }
+    }
+
+    /// Takes slots from the directory of dense keys; what it doesn't know is probed for and noted.
+    fn look_up_dense(
+        &mut self,
+        words: &[u64],
+        slots: &mut Vec<u32>,
+        miss: &mut impl FnMut(&mut GroupRecords, usize, u64) -> u32,
+    ) {
+        for (row, word) in words.iter().enumerate() {
+            if let Some(slot) = self.dense.slot(*word) {
+                slots.push(slot);
+                continue;
+            }
+            let hash = hash_integer(*word);
+            let slot = match self.index.find(SlotIndex::tag(hash), |slot| self.is_one_word(slot, *word)) {
+                Some(slot) => slot,
+                None => miss(self, row, hash),
+            };
+            self.dense.note(*word, slot);
+            slots.push(slot);
+        }
+        if self.dense.is_large() {
+            for slot in slots.iter() {
+                prefetch(&self.record(*slot)[0]);
+                prefetch(&self.record(*slot)[self.width - 1]);
+            }
+        }
     }
 
     #[inline]
@@ -237,7 +304,7 @@ impl GroupRecords {
         hashes: &[u64],
         slots: &mut Vec<u32>,
         same: impl Fn(&GroupRecords, usize, u32) -> bool,
-        miss: &mut impl FnMut(&mut GroupRecords, usize) -> u32,
+        miss: &mut impl FnMut(&mut GroupRecords, usize, u64) -> u32,
     ) {
         for (row, hash) in hashes.iter().enumerate() {
             if row % PREFETCH_ROWS == 0 && self.index.is_large() {
@@ -257,7 +324,7 @@ impl GroupRecords {
             let found = self.index.find(SlotIndex::tag(*hash), |slot| same(self, row, slot));
             let slot = match found {
                 Some(slot) => slot,
-                None => miss(self, row),
+                None => miss(self, row, *hash),
             };
             slots.push(slot);
         }
@@ -289,6 +356,21 @@ impl GroupRecords {
         self.slots = slots;
     }
 
+    /// Adds the weights to the groups of `self.slots`, logging nothing.
+    pub(super) fn count(&mut self, weights: Weights<'_>) {
+        let slots = std::mem::take(&mut self.slots);
+        match weights {
+            None => slots.iter().for_each(|slot| self.record_mut(*slot)[ROWS] += 1),
+            Some(weights) => {
+                for (slot, weight) in slots.iter().zip(weights) {
+                    let rows = &mut self.record_mut(*slot)[ROWS];
+                    *rows = rows.wrapping_add_signed(*weight);
+                }
+            }
+        }
+        self.slots = slots;
+    }
+
     /// The words of one accumulator, together with the slots of the block at hand.
     pub(super) fn words(&mut self, offset: usize, count: usize) -> (GroupWords<'_>, &[u32]) {
         let words = GroupWords::new(&mut self.segments, SEGMENT_SHIFT, self.width, offset, count);
@@ -307,7 +389,7 @@ impl GroupRecords {
     pub(super) fn memory_bytes(&self) -> usize {
         let undo: usize = self.undo.iter().map(|log| log.records.capacity() * 8 + log.slots.capacity() * 4).sum();
         let keys: usize = self.key_bytes.iter().map(|k| k.len() + 16).sum();
-        self.slot_count as usize * self.width * 8 + self.index.memory_bytes() + undo + keys
+        self.slot_count as usize * self.width * 8 + self.index.memory_bytes() + self.dense.memory_bytes() + undo + keys
     }
 }
 
