@@ -21,6 +21,8 @@ mod sources;
 mod table;
 mod write;
 
+mod information_schema;
+mod pg_catalog;
 mod system_functions;
 mod system_tables;
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sql::SystemFunction;
 
+use crate::pg_catalog;
 use crate::session::SessionFacts;
 
 /// Every function, for a session.
 #[must_use]
-pub fn all(_session: &SessionFacts) -> Vec<Arc<dyn SystemFunction>> {
-    Vec::new()
+pub fn all(session: &SessionFacts) -> Vec<Arc<dyn SystemFunction>> {
+    pg_catalog::functions::bind(&Arc::new(pg_catalog::Snapshot::new(session.clone())))
 }

@@ -16,7 +16,7 @@ pub use cancel::CancelHandle;
 pub use names::{SessionFacts, StatementCatalog};
 pub(crate) use prepared::Planned;
 pub use prepared::{Parsed, Prepared};
-pub use settings::{SETTINGS, Settings};
+pub use settings::{SETTINGS, Settings, split_names};
 pub(crate) use transaction::{Isolation, Transaction, isolation};
 
 use crate::database::Database;

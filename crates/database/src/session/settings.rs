@@ -20,6 +20,14 @@ pub struct Setting {
     kind: ValueKind,
 }
 
+impl Setting {
+    /// Whether it cannot be changed.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.kind, ValueKind::Fixed)
+    }
+}
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
 enum ValueKind {
@@ -244,7 +252,8 @@ impl Settings {
 }
 
 /// The names of a list such as `"$user", public`.
-fn split_names(text: &str) -> Vec<String> {
+#[must_use]
+pub fn split_names(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {

@@ -16,8 +16,8 @@ use arrow::datatypes::SchemaRef;
 use changelog::Epoch;
 use state::{ReadTable, StateError};
 
-use crate::DatabaseError;
 use crate::session::SessionFacts;
+use crate::{DatabaseError, information_schema, pg_catalog};
 
 /// A table of the system.
 pub trait SystemTable: Send + Sync {
@@ -29,6 +29,11 @@ pub trait SystemTable: Send + Sync {
 
     /// Its name.
     fn name(&self) -> &'static str;
+
+    /// Whether clients are told that it is a view rather than a table.
+    fn is_view(&self) -> bool {
+        false
+    }
 
     /// Its columns.
     fn columns(&self) -> SchemaRef;
@@ -57,7 +62,8 @@ const SYSTEM_TABLES: &[&dyn SystemTable] = &[
 
 /// Every table of the system, in all schemas.
 pub fn system_tables() -> impl Iterator<Item = &'static dyn SystemTable> {
-    SYSTEM_TABLES.iter().copied()
+    let catalogs = pg_catalog::tables().chain(information_schema::tables());
+    SYSTEM_TABLES.iter().copied().chain(catalogs.map(|table| table as &dyn SystemTable))
 }
 
 /// The system's table of this name.
