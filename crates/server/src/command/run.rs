@@ -74,14 +74,14 @@ pub fn main(arguments: &RunArguments) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let defaults = InstanceOptions::default();
-    let instance = runtime.block_on(async {
-        Instance::open(InstanceOptions {
-            data_directory: arguments.data_dir.clone(),
-            worker_count: arguments.workers.map_or(defaults.worker_count, usize::from),
-            memory_limit_bytes: arguments.memory_limit.map(|size| size.0 as u64),
-            ..defaults
-        })
+    let context = runtime.enter();
+    let instance = Instance::open(InstanceOptions {
+        data_directory: arguments.data_dir.clone(),
+        worker_count: arguments.workers.map_or(defaults.worker_count, usize::from),
+        memory_limit_bytes: arguments.memory_limit.map(|size| size.0 as u64),
+        ..defaults
     })?;
+    drop(context);
     let result = runtime.block_on(async {
         let mut session = connect(&instance)?;
         let mut terminal = Terminal::new(arguments.format);

@@ -21,7 +21,10 @@ pub fn main(arguments: &ServeArguments) -> anyhow::Result<()> {
         .thread_name("connections")
         .build()
         .context("no threads for connections")?;
-    let instance = runtime.block_on(async { open(&options) })?;
+    // Opening waits for recovery, so it is not done as a task.
+    let context = runtime.enter();
+    let instance = open(&options)?;
+    drop(context);
     let served = runtime.block_on(serve(&options, instance.clone()));
     tracing::info!("taking a final checkpoint");
     let stopped = instance.shut_down().context("the final checkpoint failed");
