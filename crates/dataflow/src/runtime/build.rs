@@ -10,6 +10,7 @@ use timely::dataflow::{Scope, Stream};
 
 use super::adapter::install;
 use super::checked::Checked;
+use super::fault::break_if_asked;
 use super::fragment::{Entry, Feed, FeedHandle, Fragment, Port, Step, Surroundings, Target};
 use super::parcel::Parcel;
 use crate::explain::operator_tables;
@@ -55,7 +56,7 @@ impl Parts {
             let mut operators = Vec::with_capacity(plan.nodes.len());
             for (at, node) in plan.nodes.iter().enumerate() {
                 let shard = Shard { at, node, id: ids[at], worker, worker_count };
-                let operator = parts.operator(plan, layout, &shard, place)?;
+                let operator = break_if_asked(parts.operator(plan, layout, &shard, place)?, &node.spec);
                 operators.push(match place.check_operators {
                     // Rows from before a restart, and those nobody took, were not seen.
                     true => Box::new(Checked::new(operator, node, &title(node), ids[at].is_some() && !place.restore)),
