@@ -240,8 +240,10 @@ fn counted_rows(
     batch: &ChangeBatch,
     arguments: &[ArrayRef],
 ) -> Result<Option<BooleanArray>, ArrowError> {
-    let mut keep: Option<BooleanArray> =
-        call.filter.map(|column| prep_null_mask_filter(batch.rows().column(column).as_boolean()));
+    let mut keep: Option<BooleanArray> = call.filter.map(|column| match batch.rows().column(column).as_boolean() {
+        filter if filter.null_count() > 0 => prep_null_mask_filter(filter),
+        filter => filter.clone(),
+    });
     for argument in arguments.iter().filter(|a| a.null_count() > 0) {
         let present = is_not_null(argument)?;
         keep = Some(match keep {
