@@ -8,3 +8,5 @@ mod sources;
 mod tables;
 mod transactions;
 mod views;
+mod copy;
+mod speed;

@@ -26,7 +26,7 @@ async fn files_are_read_exactly_once_across_restarts() {
     let mut client = Client::on_disk(&store);
     let create = format!(
         "CREATE SOURCE s (k text, n bigint) WITH (connector = 'file', path = '{}/*.csv', follow = true)
-         FORMAT PLAIN ENCODE CSV",
+         FORMAT PLAIN ENCODE CSV (header = true)",
         files.display()
     );
     client.run(&create).await;
