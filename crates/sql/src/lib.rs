@@ -6,6 +6,8 @@
 pub mod baseline;
 mod bind;
 mod catalog;
+mod correlated;
+mod direct;
 mod dml;
 #[cfg(test)]
 mod dml_tests;
@@ -13,6 +15,8 @@ mod error;
 mod lookup;
 mod lower;
 mod parse;
+#[cfg(test)]
+mod psql_tests;
 mod query;
 #[cfg(test)]
 mod query_tests;

@@ -9,12 +9,11 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use changelog::RelationId;
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, TableScan};
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -22,7 +21,11 @@ use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use state::Pin;
 
-use crate::bind::{Bound, RelationTable, bind_parameters, bind_query, fold_constants, read_clock, sql_error};
+use crate::bind::{
+    Bound, Options, RelationTable, bind_parameters, bind_query, fold_constants, map_expressions, read_clock, sql_error,
+};
+use crate::correlated::{arm, lift};
+use crate::direct::{DirectRun, is_direct};
 use crate::lookup::KeyLookup;
 use crate::rules::{guard, query_rules};
 use crate::scan::{ReadAt, RelationScan};
@@ -55,6 +58,9 @@ pub struct QueryPlan {
     plan: Arc<LogicalPlan>,
     /// The plan's short form, when it reads one row by its key.
     lookup: Option<Arc<KeyLookup>>,
+    /// Whether the plan reads no relation.
+    direct: bool,
+    options: Options,
 }
 
 impl fmt::Debug for QueryPlan {
@@ -80,12 +86,15 @@ impl QueryPlan {
     /// Finishes a bound query.
     pub(crate) fn from_bound(bound: Bound) -> Result<QueryPlan, SqlError> {
         check_readable(&bound.plan)?;
-        let plan = optimize(bound.plan).map_err(|e| sql_error(&e))?;
+        let Bound { plan, schema, parameters, named, options } = bound;
+        let plan = fold_constants(plan, &options).and_then(lift).map_err(|e| sql_error(&e))?;
+        let direct = is_direct(&plan);
+        let plan = if direct { guard::guard(plan) } else { optimize(plan) }.map_err(|e| sql_error(&e))?;
         // Nullability is not promised: outer joins and aggregates make DataFusion's word for it unreliable.
-        let fields = bound.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
         let lookup = KeyLookup::of(&plan, &schema).map(Arc::new);
-        Ok(QueryPlan { schema, parameters: bound.parameters, named: bound.named, plan: Arc::new(plan), lookup })
+        Ok(QueryPlan { schema, parameters, named, plan: Arc::new(plan), lookup, direct, options })
     }
 
     /// The result's columns.
@@ -129,8 +138,16 @@ impl QueryPlan {
             let rows = lookup.rows(parameters, &at)?;
             return Ok(Box::pin(stream::once(futures::future::ready(Ok(rows)))));
         }
+        if self.direct {
+            let run = DirectRun { parameters, now_micros: context.now_micros, options: &self.options };
+            let rows = run.rows(&self.plan).map_err(|e| sql_error(&e))?;
+            let rows = named_batch(&self.schema, &rows)?;
+            return Ok(Box::pin(stream::once(futures::future::ready(Ok(rows)))));
+        }
         let cancel = Arc::clone(&context.cancel);
-        let started = start(&self.plan, parameters, pin, context).map_err(|e| sql_error(&e))?;
+        let run = Arc::new(Run { pin, context, parameters: parameters.to_vec(), options: Arc::clone(&self.options) });
+        let prepared = run.prepare(self.plan.as_ref().clone()).and_then(|plan| arm(plan, &run));
+        let started = prepared.and_then(|plan| run.start(&plan)).map_err(|e| sql_error(&e))?;
         let schema = Arc::clone(&self.schema);
         let batches = started.map(move |batch| match batch {
             Ok(batch) => named_batch(&schema, &batch),
@@ -167,55 +184,59 @@ fn until_cancelled(
     })
 }
 
-/// Guards what can fail, folds constants and applies DataFusion's rules.
-fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let plan = guard::guard(fold_constants(plan)?)?;
+/// Guards what can fail and applies DataFusion's rules.
+pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let optimizer = Optimizer::with_rules(query_rules());
-    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
+    let plan = optimizer.optimize(guard::guard(plan)?, &OptimizerContext::new(), |_, _| {})?;
     guard::order_filters(plan)
 }
 
-fn start(
-    plan: &LogicalPlan,
-    parameters: &[ArrayRef],
+/// One run of a query, shared with its subqueries.
+#[derive(Debug)]
+pub(crate) struct Run {
     pin: Pin,
     context: RunContext,
-) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
-    let plan = bind_parameters(plan.clone(), parameters)?;
-    let plan = fold_constants(with_clock(plan, context.now_micros)?)?;
-    let state = session_state(pin, context);
-    let planned = state.query_planner().create_physical_plan(&plan, &state).now_or_never();
-    let Some(physical) = planned else {
-        return Err(crate::bind::failure(SqlError::internal("planning waited for something")));
-    };
-    execute_stream(physical?, state.task_ctx())
+    parameters: Vec<ArrayRef>,
+    options: Options,
 }
 
-fn with_clock(plan: LogicalPlan, now_micros: i64) -> Result<LogicalPlan, DataFusionError> {
-    plan.transform_up_with_subqueries(|node| {
-        let preserver = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = preserver.save(&expr);
-            let read = expr.transform_up(|e| Ok::<_, DataFusionError>(read_clock(e, now_micros)))?;
-            Ok(read.update_data(|e| name.restore(e)))
-        })
-    })
-    .map(|t: Transformed<LogicalPlan>| t.data)
-}
+impl Run {
+    /// The plan with the run's parameters and clock in it.
+    pub(crate) fn prepare(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let plan = bind_parameters(plan, &self.parameters)?;
+        let now_micros = self.context.now_micros;
+        map_expressions(plan, &mut |e| Ok(read_clock(e, now_micros)))
+    }
 
-fn session_state(pin: Pin, context: RunContext) -> SessionState {
-    let at = Arc::new(ReadAt { pin, cancel: context.cancel });
-    let config = SessionConfig::new()
-        .with_target_partitions(QUERY_PARTITIONS)
-        .with_information_schema(false)
-        .with_create_default_catalog_and_schema(false)
-        .with_extension(at);
-    SessionStateBuilder::new()
-        .with_config(config)
-        .with_runtime_env(context.memory.runtime())
-        .with_analyzer_rules(Vec::new())
-        .with_optimizer_rules(Vec::new())
-        .build()
+    /// Starts a prepared plan.
+    pub(crate) fn start(
+        &self,
+        plan: &LogicalPlan,
+    ) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
+        let plan = fold_constants(plan.clone(), &self.options)?;
+        let state = self.session_state();
+        let planned = state.query_planner().create_physical_plan(&plan, &state).now_or_never();
+        let Some(physical) = planned else {
+            return Err(crate::bind::failure(SqlError::internal("planning waited for something")));
+        };
+        execute_stream(physical?, state.task_ctx())
+    }
+
+    fn session_state(&self) -> SessionState {
+        let at = Arc::new(ReadAt { pin: self.pin.clone(), cancel: Arc::clone(&self.context.cancel) });
+        let mut config = SessionConfig::new()
+            .with_target_partitions(QUERY_PARTITIONS)
+            .with_information_schema(false)
+            .with_create_default_catalog_and_schema(false)
+            .with_extension(at);
+        config.options_mut().execution.time_zone = self.options.execution.time_zone.clone();
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.context.memory.runtime())
+            .with_analyzer_rules(Vec::new())
+            .with_optimizer_rules(Vec::new())
+            .build()
+    }
 }
 
 /// Refuses relations whose rows are not kept.

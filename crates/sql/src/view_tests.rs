@@ -52,6 +52,7 @@ fn lowered(text: &str) -> String {
                     .collect();
                 format!("aggregate {keys:?} {}", calls.join(", "))
             }
+            OperatorSpec::Preaggregate { keys, .. } => format!("preaggregate {keys:?}"),
             OperatorSpec::Output { identity } => match identity {
                 OutputIdentity::Key(key) => format!("output by {key:?}"),
                 OutputIdentity::WholeRow => "output".to_owned(),
@@ -72,8 +73,8 @@ fn an_aggregate_of_columns_needs_no_projection() {
         "SELECT a, count(*) AS n, sum(b) FROM t GROUP BY a",
         &[
             "[] input t [1, 2] -> a,b",
-            "[0] aggregate [0] count[], sum[1] -> a,count(*),sum(t.b)",
-            "[1] project t.a, count(*), sum(t.b) -> a,n,sum",
+            "[0] preaggregate [0] -> a,b",
+            "[1] aggregate [0] count[], sum[1] -> a,count(*),sum(t.b)",
             "[2] output by [0] -> a,n,sum",
         ],
     );
@@ -96,11 +97,12 @@ fn views_are_inlined_and_stand_on_each_other() {
         "SELECT n, count(*) AS m FROM v GROUP BY n",
         &[
             "[] input t [1] -> a",
-            "[0] aggregate [0] count[] -> a,count(*)",
-            "[1] project count(*) -> n",
-            "[2] aggregate [0] count[] -> n,count(*)",
-            "[3] project v.n, count(*) -> n,m",
-            "[4] output by [0] -> n,m",
+            "[0] preaggregate [0] -> a",
+            "[1] aggregate [0] count[] -> a,count(*)",
+            "[2] project count(*) -> n",
+            "[3] preaggregate [0] -> n",
+            "[4] aggregate [0] count[] -> n,count(*)",
+            "[5] output by [0] -> n,m",
         ],
     );
 }
@@ -120,7 +122,10 @@ fn rows_keep_their_identity() {
         "SELECT a FROM t UNION ALL SELECT a FROM u",
         &["[] input t [1] -> a", "[] input u [0] -> a", "[0, 1] union -> a", "[2] output -> a"],
     );
-    check("SELECT DISTINCT a FROM u", &["[] input u [0] -> a", "[0] aggregate [0]  -> a", "[1] output by [0] -> a"]);
+    check(
+        "SELECT DISTINCT a FROM u",
+        &["[] input u [0] -> a", "[0] preaggregate [0] -> a", "[1] aggregate [0]  -> a", "[2] output by [0] -> a"],
+    );
     let global = lowered("SELECT sum(a) AS s FROM t");
     assert!(global.ends_with("output by [] -> s"), "{global}");
 }
@@ -129,7 +134,7 @@ fn rows_keep_their_identity() {
 fn what_cannot_be_maintained_is_named_with_its_place() {
     let check = |text: &str, expected: &str| assert_eq!(lowered(text), expected, "{text}");
     check("SELECT t.a FROM t JOIN u ON t.a = u.a", "0A000 at Some(24): JOIN is not supported in a materialized view");
-    check("SELECT a FROM t ORDER BY a LIMIT 3", "0A000 at Some(32): LIMIT is not supported in a materialized view");
+    check("SELECT a FROM t ORDER BY a LIMIT 3", "0A000 at Some(34): LIMIT is not supported in a materialized view");
     check("SELECT a, now() FROM t", "0A000 at Some(11): function now is not supported in a materialized view");
     check(
         "SELECT a,\n rank() OVER (ORDER BY a) FROM t",

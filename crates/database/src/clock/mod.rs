@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use changelog::{ChangeBatch, Epoch, RelationId};
 use connectors::{DeadLetter, Position};
-use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{RwLock, oneshot};
 
@@ -164,9 +163,7 @@ impl Clock {
         &self,
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let (sender, receiver) = oneshot::channel();
-        // Whoever gave up waiting needs no answer.
-        self.post(move |boundary| drop(sender.send(task(boundary))))?;
+        let receiver = self.post(task)?;
         receiver.await.map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
     }
 
@@ -178,20 +175,26 @@ impl Clock {
         &self,
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let (sender, receiver) = bounded(1);
-        self.post(move |boundary| drop(sender.send(task(boundary))))?;
-        receiver.recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
+        let receiver = self.post(task)?;
+        receiver.blocking_recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
     }
 
-    fn post(&self, task: impl FnOnce(&mut Boundary<'_>) + Send + 'static) -> Result<(), DatabaseError> {
+    fn post<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, DatabaseError> {
+        let (sender, receiver) = oneshot::channel();
         let mut open = self.open.lock();
         if open.stop {
             return Err(self.progress.failure().unwrap_or_else(DatabaseError::stopped));
         }
-        open.tasks.push(Box::new(task));
+        open.tasks.push(Box::new(move |boundary| {
+            // Whoever gave up waiting needs no answer.
+            let _ = sender.send(task(boundary));
+        }));
         drop(open);
         self.arrived.notify_one();
-        Ok(())
+        Ok(receiver)
     }
 
     /// Leaves a batch of a source for the next epoch, waiting while enough of it wait already. False if the clock has

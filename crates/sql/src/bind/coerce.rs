@@ -17,7 +17,7 @@ use functions::{CastTarget, cast_udf};
 
 use super::parameters::Parameters;
 use super::retype::retype;
-use super::{evaluate_constant, failure, registry};
+use super::{Options, evaluate_constant, failure, registry};
 use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
 
 /// Functions whose arguments all have one type.
@@ -29,6 +29,8 @@ pub struct Coercion {
     pub parameters: Arc<Parameters>,
     /// The catalog's functions: `regclass_in`, `regclass_out` and their like make the casts of these types.
     pub functions: Arc<HashMap<String, Arc<ScalarUDF>>>,
+    /// What functions are told about the session.
+    pub options: Options,
 }
 
 impl Coercion {
@@ -46,10 +48,14 @@ impl Coercion {
         if let LogicalPlan::Union(union) = &node {
             check_union(&union.inputs)?;
         }
+        let counts = matches!(node, LogicalPlan::Limit(_));
         let preserver = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
             let name = preserver.save(&expr);
-            let resolved = self.resolve(expr, &schema)?;
+            let mut resolved = self.resolve(expr, &schema)?;
+            if counts {
+                resolved = self.cast_unknown(resolved, &SqlType::new(DataType::Int64), &schema)?;
+            }
             Ok(Transformed::yes(name.restore(resolved)))
         })?;
         node.map_data(LogicalPlan::recompute_schema)
@@ -256,7 +262,7 @@ impl Coercion {
             };
             let udf = cast_udf(&CastTarget { type_name, data_type: target.data_type().clone(), length_max });
             let call = udf.call(vec![expr]);
-            if constant { Expr::Literal(evaluate_constant(&call)?, None) } else { call }
+            if constant { Expr::Literal(evaluate_constant(&call, &self.options)?, None) } else { call }
         };
         Ok(if target.is_named() || source.is_named() { retype(cast, target) } else { cast })
     }

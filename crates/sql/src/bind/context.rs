@@ -8,14 +8,16 @@ use async_trait::async_trait;
 use changelog::RelationId;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::functions_window::planner::WindowFunctionPlanner;
+use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown,
-    TableSource, TableType, WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, Projection, ScalarUDF,
+    TableProviderFilterPushDown, TableSource, TableType, WindowUDF,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
@@ -26,7 +28,7 @@ use super::coerce::Coercion;
 use super::operators::Operators;
 use super::parameters::Parameters;
 use super::system_function::system_functions;
-use super::{analyze, failure, registry, rewrite};
+use super::{Options, analyze, failure, map_expressions, options_in, registry, rewrite};
 use crate::query::scan_relation;
 use crate::{Catalog, Relation, RelationKind, SqlError, SqlType};
 
@@ -38,16 +40,21 @@ pub struct Binder<'a> {
     catalog: &'a dyn Catalog,
     coercion: Coercion,
     planners: Vec<Arc<dyn ExprPlanner>>,
-    options: ConfigOptions,
     named: Mutex<Vec<RelationId>>,
     view_depth: Mutex<usize>,
 }
 
 impl<'a> Binder<'a> {
     pub fn new(catalog: &'a dyn Catalog, parameter_types: &[Option<SqlType>]) -> Binder<'a> {
+        Binder::new_in(catalog, &catalog.settings().time_zone, parameter_types)
+    }
+
+    /// A binder for a time zone that need not be the session's.
+    pub fn new_in(catalog: &'a dyn Catalog, time_zone: &str, parameter_types: &[Option<SqlType>]) -> Binder<'a> {
         let coercion = Coercion {
             parameters: Parameters::new(parameter_types),
             functions: Arc::new(system_functions(catalog.functions())),
+            options: options_in(time_zone),
         };
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
             Arc::new(Operators { coercion: coercion.clone() }),
@@ -55,7 +62,7 @@ impl<'a> Binder<'a> {
             Arc::new(WindowFunctionPlanner),
         ];
         let named = Mutex::new(Vec::new());
-        Binder { catalog, coercion, planners, options: ConfigOptions::default(), named, view_depth: Mutex::new(0) }
+        Binder { catalog, coercion, planners, named, view_depth: Mutex::new(0) }
     }
 
     /// The logical plan of a query that `rewrite` has been over; types are not resolved yet.
@@ -74,7 +81,45 @@ impl<'a> Binder<'a> {
 
     /// The plan with all types resolved.
     pub fn resolve(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        analyze(self.coercion.resolve_plan(plan)?)
+        let plan = self.coercion.resolve_plan(plan)?;
+        // A parameter that nothing gave a type is text.
+        let text = SqlType::new(DataType::Utf8);
+        let plan = map_expressions(plan, &mut |expr| match &expr {
+            Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
+                self.coercion.parameters.resolve(&placeholder.id, &text).map(Transformed::yes)
+            }
+            _ => Ok(Transformed::no(expr)),
+        })?;
+        analyze(plan)
+    }
+
+    /// The plan of a query whose result goes to a client: NULL has type text, and `regclass` and its like are shown
+    /// by name.
+    pub fn for_client(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let shown = plan.schema().iter().map(|(qualifier, field)| {
+            let column = Expr::from((qualifier, field));
+            let own = SqlType::from_field(field);
+            let named = own.base().name.starts_with("reg") && !own.is_array();
+            let expr = if own.data_type().is_null() {
+                Some(Expr::Cast(Cast::new(Box::new(column.clone()), DataType::Utf8)))
+            } else if named {
+                self.coercion.functions.get(&format!("{}_out", own.base().name)).map(|f| f.call(vec![column.clone()]))
+            } else {
+                None
+            };
+            expr.map(|e| e.alias(field.name())).ok_or(column)
+        });
+        let shown: Vec<std::result::Result<Expr, Expr>> = shown.collect();
+        if shown.iter().all(std::result::Result::is_err) {
+            return Ok(plan);
+        }
+        let exprs = shown.into_iter().map(|e| e.unwrap_or_else(|plain| plain)).collect::<Vec<_>>();
+        analyze(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+    }
+
+    /// What functions are told about the session.
+    pub fn options(&self) -> Options {
+        Arc::clone(&self.coercion.options)
     }
 
     /// The rules for types of this statement.
@@ -185,7 +230,7 @@ impl ContextProvider for Binder<'_> {
     }
 
     fn options(&self) -> &ConfigOptions {
-        &self.options
+        &self.coercion.options
     }
 
     // The lists of names serve only "did you mean", which PostgreSQL has not; but they must not be empty.

@@ -12,13 +12,14 @@ mod coerce;
 mod constant;
 mod context;
 mod errors;
+mod map;
 mod operators;
 mod parameters;
 mod registry;
 mod retype;
 mod rewrite;
 mod system_function;
-mod table_function;
+pub mod table_function;
 
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
@@ -32,12 +33,14 @@ use datafusion::sql::sqlparser::ast;
 
 pub use clock::read_clock;
 pub use coerce::{Coercion, is_unknown, type_of};
-pub use constant::{evaluate_constant, fold, fold_constants};
+pub use constant::{Options, evaluate_constant, fold, fold_constants, one_row, options_in, physical};
 pub use context::{Binder, RelationTable};
 pub use errors::{from_plan_error, sql_error};
-pub use parameters::{bind_expression, bind_parameters};
+pub use map::{map_expressions, visit_expressions};
+pub use parameters::{OUTER_MARK, bind_expression, bind_parameters};
 pub use registry::registry;
 pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
+pub use table_function::FunctionTable;
 
 use crate::{Catalog, SqlError, SqlType};
 
@@ -52,6 +55,8 @@ pub struct Bound {
     pub parameters: Vec<SqlType>,
     /// Relations that are named, views among them; each once.
     pub named: Vec<RelationId>,
+    /// What functions are told about the session.
+    pub options: Options,
 }
 
 /// An error of ours, to be carried through DataFusion.
@@ -68,13 +73,26 @@ pub fn bind_query(
     catalog: &dyn Catalog,
     parameter_types: &[Option<SqlType>],
 ) -> Result<Bound, SqlError> {
-    let bound = bind_once(query, catalog, parameter_types)?;
+    bind_query_in(query, catalog, &catalog.settings().time_zone, parameter_types)
+}
+
+/// Binds a query in a time zone that need not be the session's.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bind_query_in(
+    query: &ast::Query,
+    catalog: &dyn Catalog,
+    time_zone: &str,
+    parameter_types: &[Option<SqlType>],
+) -> Result<Bound, SqlError> {
+    let bound = bind_once(query, catalog, time_zone, parameter_types)?;
     if bound.complete {
         return Ok(bound.bound);
     }
     // Types were found while planning; plan again, so that every occurrence of a parameter has its type.
     let known: Vec<_> = bound.bound.parameters.iter().cloned().map(Some).collect();
-    Ok(bind_once(query, catalog, &known)?.bound)
+    Ok(bind_once(query, catalog, time_zone, &known)?.bound)
 }
 
 struct BoundOnce {
@@ -86,17 +104,18 @@ struct BoundOnce {
 fn bind_once(
     query: &ast::Query,
     catalog: &dyn Catalog,
+    time_zone: &str,
     parameter_types: &[Option<SqlType>],
 ) -> Result<BoundOnce, SqlError> {
-    let binder = Binder::new(catalog, parameter_types);
+    let binder = Binder::new_in(catalog, time_zone, parameter_types);
     let mut rewritten = query.clone();
     rewrite::rewrite_query(&mut rewritten)?;
     let convert = |e: DataFusionError| from_plan_error(&e, query);
     let plan = binder.plan_query(rewritten).map_err(convert)?;
-    let plan = binder.resolve(plan).map_err(convert)?;
+    let plan = binder.resolve(plan).and_then(|plan| binder.for_client(plan)).map_err(convert)?;
     let schema = rewrite::result_schema(&plan);
     let (parameters, complete) = binder.parameter_types();
-    let bound = Bound { plan, schema, parameters, named: binder.named() };
+    let bound = Bound { plan, schema, parameters, named: binder.named(), options: binder.options() };
     Ok(BoundOnce { bound, complete })
 }
 

@@ -123,11 +123,21 @@ impl Operators {
             Op::PGBitwiseXor => self.bits(Operator::BitwiseXor, operator, left, right, schema),
             Op::PGBitwiseShiftLeft => self.bits(Operator::BitwiseShiftLeft, operator, left, right, schema),
             Op::PGBitwiseShiftRight => self.bits(Operator::BitwiseShiftRight, operator, left, right, schema),
-            Op::AtArrow if is_list(&left, schema) => call("array_has_all", vec![left, right]),
+            Op::AtArrow if is_list(&left, schema) => {
+                let (left, right) = self.coercion.comparable(left, "@>", right, schema)?;
+                call("array_has_all", vec![left, right])
+            }
             Op::ArrowAt if is_list(&left, schema) => call("array_has_all", vec![right, left]),
             Op::PGOverlap if is_list(&left, schema) => call("array_has_any", vec![left, right]),
-            Op::Arrow => self.json("json_get", operator, left, right, schema),
-            Op::LongArrow => self.json("json_get_text", operator, left, right, schema),
+            Op::Arrow => self.json("jsonb_get", operator, left, right, schema),
+            Op::LongArrow => self.json("jsonb_get_text", operator, left, right, schema),
+            Op::HashArrow => self.json("jsonb_get_path", operator, left, right, schema),
+            Op::HashLongArrow => self.json("jsonb_get_path_text", operator, left, right, schema),
+            Op::AtArrow => self.json("jsonb_contains", operator, left, right, schema),
+            Op::ArrowAt => self.json("jsonb_contained", operator, left, right, schema),
+            Op::Question => self.json("jsonb_exists", operator, left, right, schema),
+            Op::QuestionPipe => self.json("jsonb_exists_any", operator, left, right, schema),
+            Op::QuestionAnd => self.json("jsonb_exists_all", operator, left, right, schema),
             other => Err(no_operator(&left, &other.to_string(), &right, schema)),
         }
     }
@@ -153,6 +163,16 @@ impl Operators {
             }
             _ => (left, right),
         };
+        for side in [&left, &right] {
+            let found = type_of(side, schema)?;
+            let computes = !matches!(
+                found.data_type(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Boolean | DataType::Binary | DataType::List(_)
+            );
+            if !computes {
+                return Err(no_operator(&left, &operator.to_string(), &right, schema));
+            }
+        }
         let Some(function) = registry().scalar(function) else { return Ok(binary(left, operator, right)) };
         let call = function.call(vec![left.clone(), right.clone()]);
         match call.get_type(schema) {
@@ -194,7 +214,7 @@ impl Operators {
         if !is_text(&left) && !is_text(&right) {
             let both = (type_of(&left, schema)?, type_of(&right, schema)?);
             if *both.0.data_type() == DataType::Binary && both.0 == both.1 {
-                return call("pg_concat_bytea", vec![left, right]);
+                return call("concat", vec![left, right]);
             }
             return Err(no_operator(&left, "||", &right, schema));
         }
@@ -240,10 +260,29 @@ impl Operators {
     }
 
     fn json(&self, function: &str, shown: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+        let jsonb = SqlType::new(DataType::LargeUtf8);
+        let strings = SqlType::new(DataType::Utf8).array();
+        let left = if matches!(shown, BinaryOperator::ArrowAt) {
+            self.coercion.cast_unknown(left, &jsonb, schema)?
+        } else {
+            left
+        };
+        let right = match shown {
+            BinaryOperator::AtArrow | BinaryOperator::ArrowAt => self.coercion.cast_unknown(right, &jsonb, schema)?,
+            BinaryOperator::HashArrow
+            | BinaryOperator::HashLongArrow
+            | BinaryOperator::QuestionPipe
+            | BinaryOperator::QuestionAnd => self.coercion.cast_unknown(right, &strings, schema)?,
+            _ => right,
+        };
         let is_json = *type_of(&left, schema)?.data_type() == DataType::LargeUtf8;
-        match registry().scalar(function) {
-            Some(function) if is_json => Ok(function.call(vec![left, right])),
-            _ => Err(no_operator(&left, &shown.to_string(), &right, schema)),
+        let Some(function) = registry().scalar(function).filter(|_| is_json) else {
+            return Err(no_operator(&left, &shown.to_string(), &right, schema));
+        };
+        let call = function.call(vec![left.clone(), right.clone()]);
+        match call.get_type(schema) {
+            Ok(_) => Ok(call),
+            Err(_) => Err(no_operator(&left, &shown.to_string(), &right, schema)),
         }
     }
 }

@@ -6,15 +6,17 @@ use arrow::array::ArrayRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use parking_lot::Mutex;
 
-use super::failure;
+use super::{failure, map_expressions};
 use crate::{SqlError, SqlType};
 
 /// The highest parameter number, as in PostgreSQL's protocol.
 const PARAMETER_MAX: usize = 65_535;
+
+/// Begins the name of a placeholder that stands for a column of a query around, not for a parameter.
+pub const OUTER_MARK: &str = "$outer";
 
 /// What is known about the parameters of a statement.
 #[derive(Debug)]
@@ -75,14 +77,7 @@ fn scalar_of(parameter: &ArrayRef) -> Result<ScalarValue> {
 /// # Errors
 /// 08P01 if there are not as many values as parameters.
 pub fn bind_parameters(plan: LogicalPlan, values: &[ArrayRef]) -> Result<LogicalPlan> {
-    let transform = |node: LogicalPlan| {
-        let preserver = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = preserver.save(&expr);
-            Ok(Transformed::yes(name.restore(bind_expression(expr, values)?)))
-        })
-    };
-    plan.transform_up_with_subqueries(transform).map(|t| t.data)
+    map_expressions(plan, &mut |expr| bind_part(expr, values))
 }
 
 /// The expression with values for its parameters.
@@ -90,13 +85,17 @@ pub fn bind_parameters(plan: LogicalPlan, values: &[ArrayRef]) -> Result<Logical
 /// # Errors
 /// 08P01 if there are not as many values as parameters.
 pub fn bind_expression(expr: Expr, values: &[ArrayRef]) -> Result<Expr> {
-    let replace = |expr: Expr| {
-        let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
-        let Some(value) = values.get(Parameters::place(&placeholder.id)?) else {
-            let message = format!("no value was bound to parameter {}", placeholder.id);
-            return Err(failure(SqlError::new(b"08P01", message)));
-        };
-        Ok(Transformed::yes(Expr::Literal(scalar_of(value)?, None)))
+    expr.transform_up(|part| bind_part(part, values)).map(|t| t.data)
+}
+
+fn bind_part(expr: Expr, values: &[ArrayRef]) -> Result<Transformed<Expr>> {
+    let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
+    if placeholder.id.starts_with(OUTER_MARK) {
+        return Ok(Transformed::no(expr));
+    }
+    let Some(value) = values.get(Parameters::place(&placeholder.id)?) else {
+        let message = format!("no value was bound to parameter {}", placeholder.id);
+        return Err(failure(SqlError::new(b"08P01", message)));
     };
-    expr.transform_up(replace).map(|t| t.data)
+    Ok(Transformed::yes(Expr::Literal(scalar_of(value)?, None)))
 }

@@ -1,32 +1,179 @@
-//! Functions in FROM.
+//! Functions in FROM: `unnest` and `generate_series`, with or without ordinality. Their arguments may name columns of
+//! a query around them, which have values only when that query runs.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result};
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, TableSource};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 
-use super::coerce::Coercion;
-use super::constant::fold;
+use super::coerce::{Coercion, type_of};
+use super::constant::{Options, evaluate_constant};
 use super::failure;
 use crate::{SqlError, SqlType};
 
+/// The most rows that `generate_series` gives in one go.
+const SERIES_ROWS_MAX: i64 = 100_000_000;
+
+/// Stands at the end of a function's name when its rows are to be numbered.
+pub const ORDINALITY_MARK: &str = " with ordinality";
+
+/// A function in FROM.
+#[derive(Clone, Debug)]
+pub struct FunctionTable {
+    function: Function,
+    arguments: Vec<Expr>,
+    options: Options,
+    schema: SchemaRef,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Unnest,
+    GenerateSeries,
+    GenerateSubscripts,
+}
+
 /// The rows of a function in FROM.
 pub fn source(name: &str, arguments: Vec<Expr>, coercion: &Coercion) -> Result<Arc<dyn TableSource>> {
+    let name = name.trim_matches('"');
+    let (name, ordinality) = match name.strip_suffix(ORDINALITY_MARK) {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
     let schema = DFSchema::empty();
-    let int8 = SqlType::new(DataType::Int64);
-    let mut prepared = Vec::with_capacity(arguments.len());
-    for argument in arguments {
-        let mut argument = coercion.resolve(argument, &schema)?;
-        if super::coerce::type_of(&argument, &schema)?.data_type().is_integer() {
-            argument = coercion.cast(argument, &int8, &schema)?;
+    let arguments = arguments.into_iter().map(|a| coercion.resolve(a, &schema)).collect::<Result<Vec<_>>>()?;
+    let types = arguments.iter().map(|a| type_of(a, &schema)).collect::<Result<Vec<_>>>()?;
+    let undefined = || {
+        let types: Vec<_> = types.iter().map(SqlType::name).collect();
+        failure(SqlError::new(b"42883", format!("function {name}({}) does not exist", types.join(", "))))
+    };
+    let integers = types.iter().all(|t| t.data_type().is_integer());
+    let (function, value) = match (name, types.as_slice()) {
+        ("unnest", [array]) => (Function::Unnest, array.element().ok_or_else(undefined)?),
+        ("generate_series", [_, _] | [_, _, _]) if integers => {
+            let wide = types.iter().any(|t| *t.data_type() == DataType::Int64);
+            (Function::GenerateSeries, SqlType::new(if wide { DataType::Int64 } else { DataType::Int32 }))
         }
-        prepared.push(fold(argument)?.data);
+        ("generate_subscripts", [array, dimension])
+            if array.element().is_some() && dimension.data_type().is_integer() =>
+        {
+            (Function::GenerateSubscripts, SqlType::new(DataType::Int32))
+        }
+        _ => return Err(undefined()),
+    };
+    let mut fields = vec![value.field(name, true)];
+    if ordinality {
+        fields.push(Field::new("ordinality", DataType::Int64, false));
     }
-    let all = datafusion::functions_table::all_default_table_functions();
-    match all.into_iter().find(|f| f.name() == name) {
-        Some(function) => Ok(provider_as_source(function.create_table_provider(&prepared)?)),
-        None => Err(failure(SqlError::new(b"42883", format!("function {name} does not exist")))),
+    let schema = Arc::new(Schema::new(fields));
+    let options = Arc::clone(&coercion.options);
+    Ok(provider_as_source(Arc::new(FunctionTable { function, arguments, options, schema })))
+}
+
+impl FunctionTable {
+    /// The function that a scan reads, if it is one.
+    pub fn of(scan: &TableScan) -> Option<FunctionTable> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        (provider.as_ref() as &dyn Any).downcast_ref::<FunctionTable>().cloned()
+    }
+
+    /// Its arguments.
+    pub fn arguments(&self) -> &[Expr] {
+        &self.arguments
+    }
+
+    /// The scan with other arguments.
+    pub fn scan_with(mut self, arguments: Vec<Expr>, scan: TableScan) -> LogicalPlan {
+        self.arguments = arguments;
+        LogicalPlan::TableScan(TableScan { source: provider_as_source(Arc::new(self)), ..scan })
+    }
+
+    fn rows(&self) -> Result<RecordBatch> {
+        let values: Vec<ArrayRef> =
+            self.arguments.iter().map(|a| evaluate_constant(a, &self.options)?.to_array()).collect::<Result<_>>()?;
+        let column: ArrayRef = match self.function {
+            Function::Unnest => items(&values[0], self.schema.field(0).data_type())?,
+            Function::GenerateSeries => cast(&series(&values)?, self.schema.field(0).data_type())?,
+            Function::GenerateSubscripts => {
+                let count = items(&values[0], &DataType::Null).map_or(0, |a| a.len());
+                let count = i32::try_from(count).map_err(|e| failure(SqlError::internal(e.to_string())))?;
+                Arc::new(Int32Array::from_iter_values(1..=count))
+            }
+        };
+        let count = column.len();
+        let mut columns = vec![column];
+        if self.schema.fields().len() > 1 {
+            columns.push(Arc::new(Int64Array::from_iter_values((1..).take(count))));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
+/// The items of a single array value.
+fn items(array: &ArrayRef, item: &DataType) -> Result<ArrayRef> {
+    match array.as_list_opt::<i32>() {
+        Some(list) if list.is_valid(0) => Ok(list.value(0)),
+        _ => Ok(arrow::array::new_empty_array(item)),
+    }
+}
+
+fn series(values: &[ArrayRef]) -> Result<ArrayRef> {
+    let mut bounds = Vec::with_capacity(3);
+    for value in values {
+        let value = cast(value, &DataType::Int64)?;
+        if value.is_null(0) {
+            return Ok(Arc::new(Int64Array::from_iter_values([])));
+        }
+        bounds.push(value.as_primitive::<Int64Type>().value(0));
+    }
+    let (start, stop, step) = (bounds[0], bounds[1], bounds.get(2).copied().unwrap_or(1));
+    if step == 0 {
+        return Err(failure(SqlError::new(b"22023", "step size cannot equal zero")));
+    }
+    let count = (i128::from(stop) - i128::from(start)) / i128::from(step);
+    if count >= i128::from(SERIES_ROWS_MAX) {
+        let message = format!("generate_series of more than {SERIES_ROWS_MAX} rows is not supported");
+        return Err(failure(SqlError::new(b"54000", message)));
+    }
+    let mut series = Vec::new();
+    let mut next = Some(start);
+    while let Some(value) = next.filter(|v| if step > 0 { *v <= stop } else { *v >= stop }) {
+        series.push(value);
+        next = value.checked_add(step);
+    }
+    Ok(Arc::new(Int64Array::from(series)))
+}
+
+#[async_trait]
+impl TableProvider for FunctionTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = vec![vec![self.rows()?]];
+        let plan: Arc<dyn ExecutionPlan> =
+            MemorySourceConfig::try_new_exec(&rows, Arc::clone(&self.schema), projection.cloned())?;
+        Ok(plan)
     }
 }

@@ -73,7 +73,8 @@ fn delete_once(
     let returning = target::returning(&binder, delete.returning.as_ref(), from, &relation)?;
     let (parameters, complete) = binder.parameter_types();
     let schema = result_schema(&plan);
-    let bound = Bound { plan, schema, parameters: parameters.clone(), named: binder.named() };
+    let bound =
+        Bound { plan, schema, parameters: parameters.clone(), named: binder.named(), options: binder.options() };
     let rows = QueryPlan::from_bound(bound)?;
     Ok((DeletePlan { relation, parameters, rows, returning }, complete))
 }

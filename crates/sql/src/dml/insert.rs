@@ -83,7 +83,13 @@ fn insert_once(
     let returning = target::returning(&binder, insert.returning.as_ref(), from, &relation)?;
     let (parameters, complete) = binder.parameter_types();
     let schema = result_schema(&plan);
-    let rows = QueryPlan::from_bound(Bound { plan, schema, parameters: parameters.clone(), named })?;
+    let rows = QueryPlan::from_bound(Bound {
+        plan,
+        schema,
+        parameters: parameters.clone(),
+        named,
+        options: binder.options(),
+    })?;
     Ok((InsertPlan { relation, parameters, rows, on_conflict, returning }, complete))
 }
 
@@ -288,7 +294,7 @@ fn conflict_expressions(
         };
         assigned.push(expr.alias(name));
     }
-    RowExpressions::new(assigned, input).map_err(convert)
+    RowExpressions::new(assigned, input, binder.options()).map_err(convert)
 }
 
 /// What COPY FROM does with rows of the listed columns (positions in the table, in this order; each value already of
@@ -321,5 +327,5 @@ pub fn plan_copy(relation: &Relation, columns: &[usize], catalog: &dyn Catalog) 
         };
         exprs.push(expr.map_err(|e| sql_error(&e))?.alias(field.name()));
     }
-    RowExpressions::new(exprs, schema).map_err(|e| sql_error(&e))
+    RowExpressions::new(exprs, schema, binder.options()).map_err(|e| sql_error(&e))
 }

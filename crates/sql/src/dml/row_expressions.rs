@@ -8,12 +8,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as PlanResult;
-use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::PhysicalExpr;
 
-use crate::bind::{bind_expression, fold, read_clock, shown_name, sql_error};
+use crate::bind::{Options, bind_expression, fold, physical, read_clock, shown_name, sql_error};
 use crate::rules::guard::guard_expression;
 use crate::{RunContext, SqlError};
 
@@ -25,6 +23,7 @@ pub struct RowExpressions {
     expressions: Arc<Vec<Expr>>,
     /// The expressions ready to run, if they have no parameters and don't ask for the time.
     ready: Option<Arc<Vec<Arc<dyn PhysicalExpr>>>>,
+    options: Options,
 }
 
 impl fmt::Debug for RowExpressions {
@@ -35,7 +34,7 @@ impl fmt::Debug for RowExpressions {
 
 impl RowExpressions {
     /// Expressions whose types are resolved, over columns of `input`.
-    pub(crate) fn new(expressions: Vec<Expr>, input: DFSchemaRef) -> PlanResult<RowExpressions> {
+    pub(crate) fn new(expressions: Vec<Expr>, input: DFSchemaRef, options: Options) -> PlanResult<RowExpressions> {
         let mut fields = Vec::with_capacity(expressions.len());
         let mut prepared = Vec::with_capacity(expressions.len());
         let mut varies = false;
@@ -45,12 +44,18 @@ impl RowExpressions {
             fields.push(
                 Field::new(shown_name(&name), field.data_type().clone(), true).with_metadata(field.metadata().clone()),
             );
-            let expr = guard_expression(fold(expr.unalias())?.data)?.data;
+            let expr = guard_expression(fold(expr.unalias(), &options)?)?.data;
             varies = varies || varies_by_run(&expr)?;
             prepared.push(expr);
         }
-        let ready = if varies { None } else { Some(Arc::new(physical(&prepared, &input)?)) };
-        Ok(RowExpressions { schema: Arc::new(Schema::new(fields)), input, expressions: Arc::new(prepared), ready })
+        let ready = if varies { None } else { Some(Arc::new(all_physical(&prepared, &input, &options)?)) };
+        Ok(RowExpressions {
+            schema: Arc::new(Schema::new(fields)),
+            input,
+            expressions: Arc::new(prepared),
+            ready,
+            options,
+        })
     }
 
     /// The columns it gives.
@@ -79,9 +84,9 @@ impl RowExpressions {
                 let bound = self.expressions.iter().map(|expr| {
                     let expr = bind_expression(expr.clone(), parameters)?;
                     let expr = expr.transform_up(|e| Ok(read_clock(e, now_micros)))?.data;
-                    Ok(fold(expr)?.data)
+                    fold(expr, &self.options)
                 });
-                Arc::new(physical(&bound.collect::<PlanResult<Vec<_>>>()?, &self.input)?)
+                Arc::new(all_physical(&bound.collect::<PlanResult<Vec<_>>>()?, &self.input, &self.options)?)
             }
         };
         let columns =
@@ -91,9 +96,12 @@ impl RowExpressions {
     }
 }
 
-fn physical(expressions: &[Expr], input: &DFSchemaRef) -> PlanResult<Vec<Arc<dyn PhysicalExpr>>> {
-    let context = PhysicalPlanningContext::default();
-    expressions.iter().map(|e| create_physical_expr(e, input, &ExecutionProps::new(), &context)).collect()
+fn all_physical(
+    expressions: &[Expr],
+    input: &DFSchemaRef,
+    options: &Options,
+) -> PlanResult<Vec<Arc<dyn PhysicalExpr>>> {
+    expressions.iter().map(|e| physical(e, input, options)).collect()
 }
 
 /// Whether the expression has parameters or asks for the time.

@@ -174,7 +174,7 @@ pub fn returning(
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = binder.resolve(plan).map_err(convert)?;
     let (expressions, input) = over_rows(plan, relation.columns.fields().len())?;
-    RowExpressions::new(expressions, input).map(Some).map_err(convert)
+    RowExpressions::new(expressions, input, binder.options()).map(Some).map_err(convert)
 }
 
 /// The expressions of a plan that does nothing but compute columns from rows of `width` columns.

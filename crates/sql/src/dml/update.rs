@@ -90,7 +90,8 @@ fn update_once(
     let returning = target::returning(&binder, update.returning.as_ref(), from, &relation)?;
     let (parameters, complete) = binder.parameter_types();
     let schema = result_schema(&plan);
-    let bound = Bound { plan, schema, parameters: parameters.clone(), named: binder.named() };
+    let bound =
+        Bound { plan, schema, parameters: parameters.clone(), named: binder.named(), options: binder.options() };
     let rows = QueryPlan::from_bound(bound)?;
     Ok((UpdatePlan { relation, parameters, rows, returning }, complete))
 }

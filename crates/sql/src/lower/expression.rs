@@ -10,14 +10,15 @@ use changelog::RowError;
 use dataflow::{Evaluated, Expression};
 use datafusion::common::DFSchema;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
-use crate::bind::sql_error;
+use crate::bind::{options_in, physical, sql_error};
 use crate::rules::fallible::is_fallible;
+
+/// The time zone in which views read and show timestamps: the same whoever created the view.
+pub const VIEW_TIME_ZONE: &str = "UTC";
 
 /// An expression of a dataflow.
 pub struct RowExpression {
@@ -39,13 +40,12 @@ impl RowExpression {
     /// The expression over columns of `schema`.
     pub fn new(expr: &Expr, schema: &DFSchema) -> Result<RowExpression> {
         let expr = expr.clone().unalias();
-        let context = PhysicalPlanningContext::default();
-        let physical = create_physical_expr(&expr, schema, &ExecutionProps::new(), &context)?;
+        let physical = physical(&expr, schema, &options_in(VIEW_TIME_ZONE))?;
         let column = physical.downcast_ref::<Column>().map(Column::index);
         let data_type = expr.get_type(schema)?;
         let nullable = expr.nullable(schema)?;
         let fallible = is_fallible(&expr);
-        let text = expr.to_string();
+        let text = super::count_text(&expr.to_string());
         Ok(RowExpression { physical, data_type, nullable, fallible, column, text })
     }
 

@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast;
 use functions::{Argument, aggregate_function};
 
 pub use construct::Construct;
-pub use expression::RowExpression;
+pub use expression::{RowExpression, VIEW_TIME_ZONE};
 
 use crate::SqlError;
 use crate::bind::from_plan_error;
@@ -208,7 +208,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn call(&self, expr: &Expr, schema: &DFSchema, global: bool, below: &mut Below) -> Result<AggregateCall, SqlError> {
-        let text = expr.clone().unalias().to_string();
+        let text = count_text(&expr.clone().unalias().to_string());
         let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias() else {
             return Err(self.refuse(&Construct::Other(text)));
         };
@@ -273,9 +273,17 @@ fn output_schema(aggregate: &Aggregate, calls: &[AggregateCall]) -> SchemaRef {
     let fields = aggregate.schema.fields().iter().enumerate().map(|(n, field)| {
         let field = field.as_ref().clone();
         match n.checked_sub(key_count).and_then(|c| calls.get(c)) {
-            Some(call) => field.with_data_type(call.function.result_type()),
+            Some(call) => {
+                let name = count_text(field.name());
+                field.with_name(name).with_data_type(call.function.result_type())
+            }
             None => field,
         }
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// `count(*)` as it is written; the planner makes `count(1)` of it.
+fn count_text(text: &str) -> String {
+    text.replace("count(Int64(1))", "count(*)")
 }

@@ -4,8 +4,8 @@
 //! count (ORDER BY 1, LIMIT 10) are put back; a flag that PostgreSQL has no use for marks the ones that were numbers.
 
 use datafusion::sql::sqlparser::ast::{
-    self, DataType, ExactNumberInfo, Expr, Interval, TypedString, UnaryOperator, Value, ValueWithSpan,
-    WindowFrameBound, WindowSpec,
+    DataType, ExactNumberInfo, Expr, Interval, TypedString, UnaryOperator, Value, ValueWithSpan, WindowFrameBound,
+    WindowSpec,
 };
 
 use crate::SqlError;
