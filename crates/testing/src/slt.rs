@@ -22,7 +22,7 @@ pub use update::update_file;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sqllogictest::{DefaultColumnType, Record, RecordOutput, Runner};
@@ -166,6 +166,9 @@ fn kill_place(records: &[Record<DefaultColumnType>], seed: u64) -> usize {
     ChaCha8Rng::seed_from_u64(seed).random_range(0..records.len().max(1))
 }
 
+/// Failing records of a file that are told before it is given up.
+const FAILURES_MAX: usize = 30;
+
 /// A file on its way.
 struct FileRun {
     server: Arc<Mutex<Keyfold>>,
@@ -181,6 +184,7 @@ impl FileRun {
         let mut session_bound = false;
         let mut in_transaction = false;
         let mut kill_due = false;
+        let mut failures = Vec::new();
         for (i, record) in records.into_iter().enumerate() {
             if matches!(record, Record::Halt { .. }) {
                 break;
@@ -195,13 +199,21 @@ impl FileRun {
                 self.kill_and_restart().await?;
             }
             if drops && !in_transaction {
-                self.compare_views().await?;
+                failures.extend(self.compare_views().await.err().map(|e| format!("{e:#}")));
             }
-            let output = self.runner.run_async(record).await.map_err(|e| anyhow!("{}", e.display(false)))?;
-            let succeeded = !matches!(
-                output,
-                RecordOutput::Statement { error: Some(_), .. } | RecordOutput::Query { error: Some(_), .. }
-            );
+            let succeeded = match self.runner.run_async(record).await {
+                Ok(RecordOutput::Statement { error: Some(_), .. } | RecordOutput::Query { error: Some(_), .. }) => {
+                    false
+                }
+                Ok(_) => true,
+                Err(e) => {
+                    failures.push(e.display(false).to_string());
+                    if failures.len() == FAILURES_MAX || !self.server.lock().await.is_running() {
+                        break;
+                    }
+                    false
+                }
+            };
             match first.first() {
                 Some(&"begin" | &"start") if succeeded => in_transaction = true,
                 Some(&"commit" | &"rollback" | &"end" | &"abort") => in_transaction = false,
@@ -214,10 +226,12 @@ impl FileRun {
                 self.views.note(&sql);
             }
         }
-        if self.kill_before.is_some() {
+        if self.kill_before.is_some() && failures.is_empty() {
             self.kill_and_restart().await?;
         }
-        self.compare_views().await
+        failures.extend(self.compare_views().await.err().map(|e| format!("{e:#}")));
+        ensure!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+        Ok(())
     }
 
     async fn kill_and_restart(&mut self) -> Result<()> {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use changelog::{ChangeBatch, Epoch, RelationId};
 use connectors::{DeadLetter, Position};
+use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{RwLock, oneshot};
 
@@ -163,7 +164,9 @@ impl Clock {
         &self,
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let receiver = self.post(task)?;
+        let (sender, receiver) = oneshot::channel();
+        // Whoever gave up waiting needs no answer.
+        self.post(move |boundary| drop(sender.send(task(boundary))))?;
         receiver.await.map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
     }
 
@@ -175,26 +178,20 @@ impl Clock {
         &self,
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let receiver = self.post(task)?;
-        receiver.blocking_recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
+        let (sender, receiver) = bounded(1);
+        self.post(move |boundary| drop(sender.send(task(boundary))))?;
+        receiver.recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
     }
 
-    fn post<T: Send + 'static>(
-        &self,
-        task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
-    ) -> Result<oneshot::Receiver<T>, DatabaseError> {
-        let (sender, receiver) = oneshot::channel();
+    fn post(&self, task: impl FnOnce(&mut Boundary<'_>) + Send + 'static) -> Result<(), DatabaseError> {
         let mut open = self.open.lock();
         if open.stop {
             return Err(self.progress.failure().unwrap_or_else(DatabaseError::stopped));
         }
-        open.tasks.push(Box::new(move |boundary| {
-            // Whoever gave up waiting needs no answer.
-            let _ = sender.send(task(boundary));
-        }));
+        open.tasks.push(Box::new(task));
         drop(open);
         self.arrived.notify_one();
-        Ok(receiver)
+        Ok(())
     }
 
     /// Leaves a batch of a source for the next epoch, waiting while enough of it wait already. False if the clock has

@@ -128,7 +128,7 @@ pub(super) fn prepare(
     let types: Vec<Option<SqlType>> =
         parameter_types.iter().map(|field| field.as_ref().map(|f| SqlType::from_field(f))).collect();
     let basis = basis(session);
-    let plan = plan(session, parsed.statement(), &types)?;
+    let plan = plan(session, parsed, &types)?;
     let (parameters, columns): (Vec<SqlType>, Option<SchemaRef>) = match &plan {
         Planned::Query(query) => (query.parameters().to_vec(), Some(query.schema())),
         Planned::Insert(insert) => (insert.parameters.clone(), insert.returning.as_ref().map(|r| r.schema())),
@@ -145,21 +145,24 @@ pub(super) fn prepare(
     })
 }
 
-fn plan(session: &mut Session, statement: &Statement, types: &[Option<SqlType>]) -> Result<Planned, DatabaseError> {
-    let Statement::Standard(statement) = statement else { return Ok(Planned::None) };
-    Ok(match statement.as_ref() {
-        ast::Statement::Query(query) => Planned::Query(sql::plan_query(query, &session.statement_catalog()?, types)?),
+fn plan(session: &mut Session, parsed: &Parsed, types: &[Option<SqlType>]) -> Result<Planned, DatabaseError> {
+    let Statement::Standard(statement) = parsed.statement() else { return Ok(Planned::None) };
+    let planned = match statement.as_ref() {
+        ast::Statement::Query(query) => {
+            sql::plan_query(query, &session.statement_catalog()?, types).map(Planned::Query)
+        }
         ast::Statement::Insert(insert) => {
-            Planned::Insert(sql::plan_insert(insert, &session.statement_catalog()?, types)?)
+            sql::plan_insert(insert, &session.statement_catalog()?, types).map(Planned::Insert)
         }
         ast::Statement::Update(update) => {
             let catalog = statements::writable_catalog(session, &statements::target_of_update(update)?)?;
-            Planned::Update(sql::plan_update(update, &catalog, types)?)
+            sql::plan_update(update, &catalog, types).map(Planned::Update)
         }
         ast::Statement::Delete(delete) => {
             let catalog = statements::writable_catalog(session, &statements::target_of_delete(delete)?)?;
-            Planned::Delete(sql::plan_delete(delete, &catalog, types)?)
+            sql::plan_delete(delete, &catalog, types).map(Planned::Delete)
         }
-        _ => Planned::None,
-    })
+        _ => return Ok(Planned::None),
+    };
+    planned.map_err(|error| error.locate(parsed.text()).into())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::FieldRef;
-use sql::{QueryPlan, ast, check_not_null, plan_copy};
+use sql::{QueryPlan, ast, plan_copy};
 
 use super::insert::{check_writable, insert};
 use super::rows::as_table_rows;
@@ -180,9 +180,7 @@ pub(crate) async fn finish(
     let mut made = Vec::with_capacity(rows.len());
     for batch in rows {
         let all = plan.evaluate(batch, &[], &context)?;
-        let all = as_table_rows(&relation.columns, all.columns())?;
-        check_not_null(&relation, &all)?;
-        made.push(all);
+        made.push(as_table_rows(&relation, all.columns())?);
     }
     let rows = concat_batches(&relation.columns, &made)?;
     let target = lock_table(session, oid).await?;

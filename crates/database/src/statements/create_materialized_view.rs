@@ -17,7 +17,11 @@ use crate::job::ViewJob;
 use crate::session::Session;
 use crate::{DatabaseError, Outcome, Severity};
 
-pub(super) async fn execute(session: &mut Session, create: &ast::CreateView) -> Result<Outcome, DatabaseError> {
+pub(super) async fn execute(
+    session: &mut Session,
+    create: &ast::CreateView,
+    text: &str,
+) -> Result<Outcome, DatabaseError> {
     if create.or_replace {
         return Err(DatabaseError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW"));
     }
@@ -25,7 +29,7 @@ pub(super) async fn execute(session: &mut Session, create: &ast::CreateView) -> 
     let database = Arc::clone(&session.database);
     let taken = {
         let _change = database.catalog_lock.lock().await;
-        take_name(session, &database, create)?
+        take_name(session, &database, create, text)?
     };
     let Some((definition, view, on_error)) = taken else { return Ok(done("SELECT 0")) };
     let claim = Claim { database: Arc::clone(&database), oid: definition.oid, kept: false };
@@ -82,6 +86,7 @@ fn take_name(
     session: &mut Session,
     database: &Arc<Database>,
     create: &ast::CreateView,
+    text: &str,
 ) -> Result<Option<(Definition, ViewPlan, ErrorPolicy)>, DatabaseError> {
     let catalog = session.statement_catalog()?;
     let (schema, name) = catalog.creation_place(&sql::name_parts(&create.name))?;
@@ -92,7 +97,7 @@ fn take_name(
     catalog.snapshot.check_name_free(schema, &name)?;
     let on_error = on_error(&create.options)?;
     // Lowered as written, so that errors point into the statement; then as it is stored.
-    sql::lower_view(&create.query, &catalog)?;
+    sql::lower_view(&create.query, &catalog).map_err(|error| error.locate(text))?;
     let query = with_column_names(&create.query, &create.columns);
     let qualified = qualified_query(&query, &catalog);
     let view = sql::lower_view(&qualified, &catalog)?;

@@ -60,8 +60,9 @@ pub(super) async fn execute(session: &mut Session, create: &ast::CreateTable) ->
 /// CREATE TABLE AS: inserts the query's rows.
 async fn fill(session: &mut Session, relation: &Relation, query: &sql::QueryPlan) -> Result<Outcome, DatabaseError> {
     session.transaction = Some(Transaction::new(&session.settings, false));
+    let described = relation.to_sql(&session.database.catalog());
     let rows = super::rows::collect(session, query, &[]).await?;
-    let rows = super::rows::as_table_rows(&relation.columns, rows.columns())?;
+    let rows = super::rows::as_table_rows(&described, rows.columns())?;
     let target = super::target::lock_table(session, relation.oid).await?;
     let count = super::insert::insert(session, &target, rows)?.num_rows();
     Ok(Outcome::Done { tag: format!("SELECT {count}") })

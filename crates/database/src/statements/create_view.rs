@@ -13,7 +13,11 @@ use crate::catalog::{CatalogChange, Column, Definition, Kind, Live, Relation, SY
 use crate::session::{Session, StatementCatalog};
 use crate::{DatabaseError, Outcome};
 
-pub(super) async fn execute(session: &mut Session, create: &ast::CreateView) -> Result<Outcome, DatabaseError> {
+pub(super) async fn execute(
+    session: &mut Session,
+    create: &ast::CreateView,
+    text: &str,
+) -> Result<Outcome, DatabaseError> {
     if create.temporary {
         return Err(DatabaseError::unsupported("CREATE TEMPORARY VIEW"));
     }
@@ -26,6 +30,8 @@ pub(super) async fn execute(session: &mut Session, create: &ast::CreateView) -> 
     if !(create.or_replace && matches!(replaced.as_deref(), Some(Relation { live: Live::View, .. }))) {
         catalog.snapshot.check_name_free(schema, &name)?;
     }
+    // As written first, so that errors point into the statement.
+    sql::describe_view(&create.query, &catalog).map_err(|error| error.locate(text))?;
     let query = with_column_names(&create.query, &create.columns);
     let (described, named) = sql::describe_view(&query, &catalog)?;
     let columns = columns(&described, &create.columns)?;

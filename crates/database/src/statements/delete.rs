@@ -19,7 +19,7 @@ pub(super) async fn execute(
     let target = lock_table(session, plan.relation.id.0).await?;
     target.check_changeable("delete from")?;
     let rows = collect(session, &plan.rows, parameters).await?;
-    let mut rows = as_table_rows(&plan.relation.columns, rows.columns())?;
+    let mut rows = as_table_rows(&plan.relation, rows.columns())?;
     if let Some((key, _, _)) = target.key() {
         // A row that USING joins several times is deleted once.
         let again = duplicates(&key_columns(&rows, key));

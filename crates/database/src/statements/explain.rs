@@ -14,15 +14,22 @@ pub(super) fn columns() -> SchemaRef {
     text_columns(&["QUERY PLAN"])
 }
 
-pub(super) fn execute(session: &Session, statement: &ast::Statement, analyze: bool) -> Result<Outcome, DatabaseError> {
+pub(super) fn execute(
+    session: &Session,
+    statement: &ast::Statement,
+    analyze: bool,
+    text: &str,
+) -> Result<Outcome, DatabaseError> {
     if analyze {
         return Err(DatabaseError::unsupported("EXPLAIN ANALYZE"));
     }
     let catalog = session.statement_catalog()?;
     let lines: Vec<String> = match statement {
-        ast::Statement::Query(query) => split(&sql::plan_query(query, &catalog, &[])?.explain()),
+        ast::Statement::Query(query) => {
+            split(&sql::plan_query(query, &catalog, &[]).map_err(|error| error.locate(text))?.explain())
+        }
         ast::Statement::CreateView(create) if create.materialized => {
-            let view = sql::lower_view(&create.query, &catalog)?;
+            let view = sql::lower_view(&create.query, &catalog).map_err(|error| error.locate(text))?;
             dataflow::explain(JobId(0), &view.plan)
         }
         ast::Statement::CreateView(create) => split(&sql::plan_query(&create.query, &catalog, &[])?.explain()),
@@ -41,8 +48,8 @@ pub(super) fn execute(session: &Session, statement: &ast::Statement, analyze: bo
             written("Delete", &plan.relation.name, &plan.rows.explain())
         }
         other => {
-            let text = other.to_string();
-            let word = text.split_whitespace().next().unwrap_or("this").to_owned();
+            let shown = other.to_string();
+            let word = shown.split_whitespace().next().unwrap_or("this").to_owned();
             return Err(DatabaseError::unsupported(format!("EXPLAIN {word}")));
         }
     };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use sql::{InsertPlan, OnConflict, RowExpressions, check_not_null};
+use sql::{InsertPlan, OnConflict, RowExpressions};
 
 use super::rows::{as_table_rows, collect, written};
 use super::run_context;
@@ -20,8 +20,7 @@ pub(super) async fn execute(
 ) -> Result<Outcome, DatabaseError> {
     check_writable(session, "INSERT")?;
     let rows = collect(session, &plan.rows, parameters).await?;
-    let rows = as_table_rows(&plan.relation.columns, rows.columns())?;
-    check_not_null(&plan.relation, &rows)?;
+    let rows = as_table_rows(&plan.relation, rows.columns())?;
     let target = lock_table(session, plan.relation.id.0).await?;
     let begun = match &plan.on_conflict {
         None => insert(session, &target, rows)?,
@@ -96,8 +95,7 @@ fn insert_or(
     };
     let (old, both) = (kept(&found.rows, wanted.iter().copied())?, kept(&both, wanted)?);
     let new = new_rows.evaluate(&both, parameters, &context)?;
-    let new = as_table_rows(&plan.relation.columns, new.columns())?;
-    check_not_null(&plan.relation, &new)?;
+    let new = as_table_rows(&plan.relation, new.columns())?;
     check_keys(session, target, &old, &concat_batches(&free.schema(), [&free, &new])?)?;
     let all = concat_batches(&free.schema(), [&new, &free])?;
     writes_to(session, target)?.add(Some(old), Some(all.clone()))?;

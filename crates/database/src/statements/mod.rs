@@ -81,8 +81,8 @@ async fn execute_standard(
     use ast::Statement as S;
     match statement {
         S::CreateTable(create) => create_table::execute(session, create).await,
-        S::CreateView(create) if create.materialized => create_materialized_view::execute(session, create).await,
-        S::CreateView(create) => create_view::execute(session, create).await,
+        S::CreateView(create) if create.materialized => create_materialized_view::execute(session, create, text).await,
+        S::CreateView(create) => create_view::execute(session, create, text).await,
         S::CreateSchema { schema_name, if_not_exists, .. } => {
             create_schema::execute(session, schema_name, *if_not_exists).await
         }
@@ -108,7 +108,7 @@ async fn execute_standard(
             Err(DatabaseError::unsupported("SAVEPOINT"))
         }
         S::Rollback { chain, .. } => transaction::roll_back(session, *chain),
-        S::Explain { statement, analyze, .. } => explain::execute(session, statement, *analyze),
+        S::Explain { statement, analyze, .. } => explain::execute(session, statement, *analyze, text),
         S::ExplainTable { table_name, .. } => describe::execute(session, &sql::name_parts(table_name)),
         S::Prepare { name, data_types, statement } => prepare::prepare(session, name, data_types, statement, text),
         S::Execute { name, parameters, .. } => prepare::execute(session, name.as_ref(), parameters).await,

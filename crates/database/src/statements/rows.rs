@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt, stream};
-use sql::{QueryPlan, RowExpressions};
+use sql::{QueryPlan, RowExpressions, check_not_null};
 
 use super::run_context;
 use crate::session::Session;
@@ -29,12 +29,16 @@ pub(super) async fn collect(
     }
 }
 
-/// The same columns under a table's schema.
+/// The same columns as rows of a table.
 ///
 /// # Errors
-/// XX000 if they are not those of the table.
-pub(super) fn as_table_rows(columns: &SchemaRef, rows: &[ArrayRef]) -> Result<RecordBatch, DatabaseError> {
-    RecordBatch::try_new(Arc::clone(columns), rows.to_vec()).map_err(|e| DatabaseError::internal(e.to_string()))
+/// 23502 for NULL where it must not be; XX000 if they are not the table's columns.
+pub(super) fn as_table_rows(relation: &sql::Relation, rows: &[ArrayRef]) -> Result<RecordBatch, DatabaseError> {
+    let nullable = relation.columns.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+    let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+    let internal = |e: arrow::error::ArrowError| DatabaseError::internal(e.to_string());
+    check_not_null(relation, &RecordBatch::try_new(nullable, rows.to_vec()).map_err(internal)?)?;
+    RecordBatch::try_new(Arc::clone(&relation.columns), rows.to_vec()).map_err(internal)
 }
 
 /// The answer of a statement that wrote `count` rows, with RETURNING over `rows` if it has that.

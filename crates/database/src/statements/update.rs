@@ -1,7 +1,7 @@
 //! UPDATE.
 
 use arrow::array::ArrayRef;
-use sql::{UpdatePlan, check_not_null};
+use sql::UpdatePlan;
 
 use super::insert::{check_keys, check_writable};
 use super::rows::{as_table_rows, collect, written};
@@ -19,10 +19,8 @@ pub(super) async fn execute(
     let target = lock_table(session, plan.relation.id.0).await?;
     target.check_changeable("update")?;
     let rows = collect(session, &plan.rows, parameters).await?;
-    let columns = &plan.relation.columns;
-    let (old, new) = rows.columns().split_at(columns.fields().len());
-    let (mut old, mut new) = (as_table_rows(columns, old)?, as_table_rows(columns, new)?);
-    check_not_null(&plan.relation, &new)?;
+    let (old, new) = rows.columns().split_at(plan.relation.columns.fields().len());
+    let (mut old, mut new) = (as_table_rows(&plan.relation, old)?, as_table_rows(&plan.relation, new)?);
     if let Some((key, _, _)) = target.key() {
         // A row that FROM joins several times is changed once.
         let first: Vec<bool> = duplicates(&key_columns(&old, key)).into_iter().map(|again| !again).collect();

@@ -127,10 +127,8 @@ pub trait Print {
 /// The first statement that failed, as a [`StatementError`]; what came before it stays done.
 pub async fn run_text(session: &mut Session, text: &str, print: &mut dyn Print) -> anyhow::Result<()> {
     let parsed = session.parse(text).map_err(|error| StatementError::new(error, text, 0, ""))?;
-    let mut offset = 0;
     for statement in parsed {
-        offset += text[offset..].find(statement.text()).unwrap_or(0);
-        let statement_error = |error| StatementError::new(error, text, offset, statement.text());
+        let statement_error = |error| StatementError::new(error, text, statement.offset(), statement.text());
         print.statement(statement.text());
         let prepared = session.prepare(&statement, &[]).map_err(statement_error)?;
         let outcome = session.execute(&prepared, &[]).await.map_err(statement_error)?;
@@ -158,8 +156,9 @@ pub async fn run_text(session: &mut Session, text: &str, print: &mut dyn Print) 
 }
 
 impl StatementError {
-    fn new(error: DatabaseError, text: &str, statement_offset: usize, statement: &str) -> Self {
-        let characters = text[..statement_offset].chars().count() + error.position.map_or(0, |position| position - 1);
+    /// `offset`: characters before the statement in `text`.
+    fn new(error: DatabaseError, text: &str, offset: usize, statement: &str) -> Self {
+        let characters = offset + error.position.map_or(0, |position| position.saturating_sub(1));
         let before: String = text.chars().take(characters).collect();
         Self {
             line: before.matches('\n').count() + 1,

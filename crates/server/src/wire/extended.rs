@@ -139,8 +139,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         let unknown = |oid: u32| Report::new("42704", format!("type with OID {oid} does not exist"));
         let types: Vec<Option<FieldRef>> =
             parse.type_oids.iter().map(|oid| parameter_field(*oid).map_err(unknown)).collect::<Result<_, _>>()?;
-        let start = parse.query.find(parsed.text()).unwrap_or(0);
-        let offset = parse.query[..start].chars().count();
+        let offset = parsed.offset();
         let prepared = self.session.prepare(parsed, &types).map_err(|error| shifted(error.into(), offset))?;
         let columns = prepared.columns().map(ResultColumns::new);
         Ok(Statement { prepared: Some(prepared), columns, offset })

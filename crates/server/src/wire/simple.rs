@@ -14,8 +14,7 @@ use super::result::{ResultColumns, RunningRows};
 /// Statements of a query text that are still to be run.
 #[derive(Debug, Default)]
 pub(super) struct PendingStatements {
-    /// With the number of characters before each in the query text.
-    statements: VecDeque<(Parsed, usize)>,
+    statements: VecDeque<Parsed>,
     /// Whether they began an implicit transaction.
     is_implicit: bool,
 }
@@ -60,13 +59,13 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         if is_implicit {
             self.session.begin_implicit();
         }
-        let pending = PendingStatements { statements: with_offsets(text, parsed), is_implicit };
+        let pending = PendingStatements { statements: parsed.into(), is_implicit };
         self.run_pending(pending).await
     }
 
     /// Runs what is left of a query text; returns early when a COPY needs the client's data.
     pub(super) async fn run_pending(&mut self, mut pending: PendingStatements) -> Result<(), Failure> {
-        while let Some((parsed, offset)) = pending.statements.pop_front() {
+        while let Some(parsed) = pending.statements.pop_front() {
             match self.run_simple(&parsed).await {
                 Ok((Progress::Finished, _)) => {}
                 Ok((Progress::Copying, copy)) => {
@@ -74,7 +73,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
                     return Ok(());
                 }
                 Err(Failure::Statement(mut report)) => {
-                    report.position = report.position.map(|position| position + offset);
+                    report.position = report.position.map(|position| position + parsed.offset());
                     self.fail(&report);
                     return self.end_query(pending.is_implicit).await;
                 }
@@ -135,19 +134,4 @@ impl PendingStatements {
     pub fn is_implicit(&self) -> bool {
         self.is_implicit
     }
-}
-
-/// Finds each statement in the text it comes from; errors point into that text.
-fn with_offsets(text: &str, parsed: Vec<Parsed>) -> VecDeque<(Parsed, usize)> {
-    let (mut byte, mut characters) = (0, 0);
-    parsed
-        .into_iter()
-        .map(|statement| {
-            if let Some(distance) = text[byte..].find(statement.text()) {
-                characters += text[byte..byte + distance].chars().count();
-                byte += distance;
-            }
-            (statement, characters)
-        })
-        .collect()
 }

@@ -31,7 +31,9 @@ impl TestServer {
 
     pub async fn start_with(password: Option<&str>) -> Self {
         let options = InstanceOptions { worker_count: 1, ..InstanceOptions::default() };
-        let instance = Instance::open(options).expect("an instance in memory");
+        // Opening and closing wait for threads of the instance.
+        let opening = tokio::task::spawn_blocking(|| Instance::open(options));
+        let instance = opening.await.expect("no panic").expect("an instance in memory");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(&[any_port], instance.clone(), password).expect("a free port");
         let address = listener.addresses().expect("addresses")[0];
@@ -62,7 +64,8 @@ impl TestServer {
             let _ = stop.send(());
         }
         self.task.await.expect("the server ends without a panic");
-        self.instance.shut_down().expect("a clean end");
+        let closing = tokio::task::spawn_blocking(move || self.instance.shut_down());
+        closing.await.expect("no panic").expect("a clean end");
     }
 }
 

@@ -33,7 +33,8 @@ async fn several_statements_in_one_message() {
     assert_eq!(kinds(&client.query(" ; -- nothing\n").await), "IZ");
     assert_eq!(kinds(&client.query("SELECT 1; SELECT 2 AS b, 3").await), "TDCTDCZ");
     let answer = client.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT 1/0; SELECT 1").await;
-    assert_eq!(kinds(&answer), "CCEZ");
+    // Rows may be announced before the first of them fails.
+    assert!(matches!(kinds(&answer).as_str(), "CCEZ" | "CCTEZ"), "{answer:?}");
     // The message was one transaction.
     let answer = client.query("SELECT nothing FROM t").await;
     assert_eq!(kinds(&answer), "EZ");
@@ -140,7 +141,7 @@ async fn a_statement_is_cancelled() {
     let server = TestServer::start().await;
     let client = server.connect().await;
     let token = client.cancel_token();
-    let long = client.batch_execute("SELECT count(*) FROM generate_series(1, 1000000000000)");
+    let long = client.batch_execute("SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) WHERE x + y < 0");
     let cancel = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         token.cancel_query(NoTls).await.expect("the request arrives");
@@ -156,7 +157,7 @@ async fn a_large_result_arrives_whole() {
     let server = TestServer::start().await;
     let client = server.connect().await;
     let rows =
-        client.query("SELECT x, repeat('y', 100) FROM generate_series(1, 200000) AS g(x)", &[]).await.expect("rows");
+        client.query("SELECT x::bigint, repeat('y', 100) FROM generate_series(1, 200000) AS g(x)", &[]).await.expect("rows");
     let sum: i64 = rows.iter().map(|row| row.get::<_, i64>(0)).sum();
     assert_eq!((rows.len(), sum), (200_000, 200_000 * 200_001 / 2));
     server.stop().await;

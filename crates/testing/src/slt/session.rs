@@ -10,6 +10,7 @@ use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::sql_text::words;
+use crate::wire::SqlError;
 
 /// A connection of a test file.
 pub struct Session {
@@ -18,7 +19,7 @@ pub struct Session {
 }
 
 /// A connection being made.
-pub type Connecting = Pin<Box<dyn Future<Output = Result<Session, tokio_postgres::Error>> + Send>>;
+pub type Connecting = Pin<Box<dyn Future<Output = Result<Session, SqlError>> + Send>>;
 
 impl Session {
     /// Connects; with `plain_views`, what says MATERIALIZED VIEW is sent as VIEW, which PostgreSQL keeps fresh.
@@ -26,7 +27,7 @@ impl Session {
         Box::pin(async move {
             let mut config = Config::new();
             config.host("127.0.0.1").port(port).user("keyfold").dbname(&database);
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = config.connect(NoTls).await.map_err(|e| SqlError::from(&e))?;
             tokio::spawn(async move {
                 connection.await.ok();
             });
@@ -37,10 +38,10 @@ impl Session {
 
 #[async_trait]
 impl AsyncDB for Session {
-    type Error = tokio_postgres::Error;
+    type Error = SqlError;
     type ColumnType = DefaultColumnType;
 
-    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, tokio_postgres::Error> {
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, SqlError> {
         let plain;
         let sql = if self.plain_views {
             plain = with_plain_views(sql);
@@ -49,7 +50,7 @@ impl AsyncDB for Session {
             sql
         };
         let (mut rows, mut count) = (Vec::new(), 0);
-        for message in self.client.simple_query(sql).await? {
+        for message in self.client.simple_query(sql).await.map_err(|e| SqlError::from(&e))? {
             match message {
                 SimpleQueryMessage::Row(row) => rows.push((0..row.len()).map(|i| shown(row.get(i))).collect()),
                 SimpleQueryMessage::CommandComplete(n) => {
@@ -82,8 +83,8 @@ impl AsyncDB for Session {
         tokio::process::Command::from(command).output().await
     }
 
-    fn error_sql_state(error: &tokio_postgres::Error) -> Option<String> {
-        error.code().map(|code| code.code().to_owned())
+    fn error_sql_state(error: &SqlError) -> Option<String> {
+        (!error.is_broken_connection()).then(|| error.sqlstate.clone())
     }
 }
 
