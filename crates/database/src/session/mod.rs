@@ -21,7 +21,7 @@ pub(crate) use transaction::{Isolation, Transaction, isolation};
 
 use crate::database::Database;
 use crate::instance::SessionPlace;
-use crate::{ConnectOptions, DatabaseError, Instance, Notice, Outcome, Severity, statements};
+use crate::{ConnectOptions, DatabaseError, Instance, Notice, Outcome, Severity, pg_catalog, statements};
 
 /// Where a session stands in a transaction, as ReadyForQuery tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +254,19 @@ impl Session {
     /// Settings that clients are told of (ParameterStatus) which changed since the last call; all of them at first.
     pub fn take_reported_settings(&mut self) -> Vec<(String, String)> {
         self.settings.take_reported()
+    }
+
+    /// The texts of a result's OIDs, if the column's type is one that stands for objects (`regclass`, `regtype`, …):
+    /// such values are sent as OIDs in binary, and as the objects' names in text.
+    ///
+    /// # Errors
+    /// None that a column of OIDs brings about.
+    pub fn object_names(&self, type_oid: u32, column: &ArrayRef) -> Result<Option<ArrayRef>, DatabaseError> {
+        if !pg_catalog::functions::stands_for_objects(type_oid) {
+            return Ok(None);
+        }
+        let snapshot = Arc::new(pg_catalog::Snapshot::new(self.facts()));
+        Ok(pg_catalog::functions::object_names(&snapshot, type_oid, column)?)
     }
 
     pub(crate) fn notice(&mut self, severity: Severity, sqlstate: &str, message: impl Into<String>) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::FieldRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, FieldRef, Schema};
 use bytes::{BufMut, BytesMut};
 use database::RowStream;
 use futures::StreamExt;
@@ -160,6 +160,8 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         rows: std::ops::Range<usize>,
         columns: &[WireColumn],
     ) -> Result<(), Failure> {
+        let named = self.name_objects(batch, columns)?;
+        let batch = named.as_ref().unwrap_or(batch);
         let mut encoder = RowEncoder::new(batch, columns, &self.settings).map_err(unsupported)?;
         for row in rows {
             encoder.write_row(self.output.buffer(), row).map_err(unsupported)?;
@@ -168,6 +170,23 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
             }
         }
         Ok(())
+    }
+
+    /// The batch with names instead of OIDs in columns such as `regclass` that are wanted as text, if it has any.
+    fn name_objects(&self, batch: &RecordBatch, columns: &[WireColumn]) -> Result<Option<RecordBatch>, Failure> {
+        let mut named: Option<(Vec<Field>, Vec<ArrayRef>)> = None;
+        for (index, column) in columns.iter().enumerate().filter(|(_, c)| c.format == ValueFormat::Text) {
+            let Some(names) = self.session.object_names(column.wire_type.oid, batch.column(index))? else { continue };
+            let (fields, arrays) = named.get_or_insert_with(|| {
+                let fields = batch.schema_ref().fields().iter().map(|field| field.as_ref().clone());
+                (fields.collect(), batch.columns().to_vec())
+            });
+            fields[index] = Field::new(fields[index].name(), names.data_type().clone(), true);
+            arrays[index] = names;
+        }
+        let Some((fields, arrays)) = named else { return Ok(None) };
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
+        batch.map(Some).map_err(|error| Failure::statement("XX000", error.to_string()))
     }
 }
 

@@ -70,6 +70,32 @@ pub fn signatures() -> impl Iterator<Item = (&'static str, SqlType, Vec<SqlType>
     all.map(|function| (function.name, type_named(function.result), argument_types(function)))
 }
 
+/// Whether values of this type are OIDs that have a name: `regclass` and its like.
+pub fn stands_for_objects(type_oid: u32) -> bool {
+    output_function(type_oid).is_some()
+}
+
+/// The texts of OIDs in a column of a type that stands for objects; none for other types.
+///
+/// # Errors
+/// None that a column of OIDs brings about.
+pub fn object_names(snapshot: &Arc<Snapshot>, type_oid: u32, column: &ArrayRef) -> Result<Option<ArrayRef>, SqlError> {
+    let Some(function) = output_function(type_oid) else { return Ok(None) };
+    Bound { function, snapshot: Arc::clone(snapshot) }.call(std::slice::from_ref(column), column.len()).map(Some)
+}
+
+fn output_function(type_oid: u32) -> Option<&'static Function> {
+    let name = match type_oid {
+        24 => "regproc_out",
+        2205 => "regclass_out",
+        2206 => "regtype_out",
+        4089 => "regnamespace_out",
+        4096 => "regrole_out",
+        _ => return None,
+    };
+    regtypes::FUNCTIONS.iter().find(|function| function.name == name)
+}
+
 /// A function and the session it answers.
 struct Bound {
     function: &'static Function,
