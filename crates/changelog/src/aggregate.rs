@@ -50,7 +50,13 @@ impl<'a> GroupWords<'a> {
     /// # Panics
     /// If they reach past the record's `width`.
     #[must_use]
-    pub fn new(segments: &'a mut [Box<[u64]>], shift: u32, width: usize, offset: usize, count: usize) -> GroupWords<'a> {
+    pub fn new(
+        segments: &'a mut [Box<[u64]>],
+        shift: u32,
+        width: usize,
+        offset: usize,
+        count: usize,
+    ) -> GroupWords<'a> {
         assert!(offset + count <= width, "an accumulator's words lie inside the record");
         GroupWords { segments, shift, width, offset, count }
     }

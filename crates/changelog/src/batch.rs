@@ -27,7 +27,12 @@ pub struct ChangeBatch {
 
 impl Default for ChangeBatch {
     fn default() -> ChangeBatch {
-        ChangeBatch { rows: RecordBatch::new_empty(Arc::new(Schema::empty())), weights: None, key_hashes: None, holds_partials: false }
+        ChangeBatch {
+            rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
+            weights: None,
+            key_hashes: None,
+            holds_partials: false,
+        }
     }
 }
 
@@ -169,8 +174,7 @@ impl ChangeBatch {
             .weights
             .as_ref()
             .map(|w| positions.values().iter().map(|p| w[*p as usize]).collect::<ScalarBuffer<i64>>());
-        let key_hashes =
-            self.key_hashes.as_ref().map(|h| positions.values().iter().map(|p| h[*p as usize]).collect());
+        let key_hashes = self.key_hashes.as_ref().map(|h| positions.values().iter().map(|p| h[*p as usize]).collect());
         Ok(ChangeBatch { rows, weights, key_hashes, holds_partials: self.holds_partials })
     }
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
-    UInt64Type,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    UInt32Type, UInt64Type,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -126,9 +126,9 @@ fn hash_column(column: &ArrayRef, hashes: &mut [u64]) {
         DataType::Time64(TimeUnit::Microsecond) => words!(Time64MicrosecondType, |v: i64| v as u64),
         DataType::Timestamp(TimeUnit::Microsecond, _) => words!(TimestampMicrosecondType, |v: i64| v as u64),
         DataType::Decimal128(_, _) => words!(Decimal128Type, |v: i128| (v as u64) ^ ((v >> 64) as u64).rotate_left(29)),
-        DataType::Decimal256(_, _) => words!(Decimal256Type, |v: arrow::datatypes::i256| {
-            xxh3_64_with_seed(&v.to_le_bytes(), 0)
-        }),
+        DataType::Decimal256(_, _) => {
+            words!(Decimal256Type, |v: arrow::datatypes::i256| { xxh3_64_with_seed(&v.to_le_bytes(), 0) })
+        }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             words!(IntervalMonthDayNanoType, |v: arrow::datatypes::IntervalMonthDayNano| {
                 (v.nanoseconds as u64) ^ ((v.days as u64) << 40) ^ ((v.months as u64) << 52)

@@ -159,11 +159,7 @@ fn payload_width(data_type: &DataType) -> Option<usize> {
         DataType::Boolean | DataType::Int8 => 1,
         DataType::Int16 => 2,
         DataType::Int32 | DataType::UInt32 | DataType::Float32 | DataType::Date32 => 4,
-        DataType::Int64
-        | DataType::UInt64
-        | DataType::Float64
-        | DataType::Time64(_)
-        | DataType::Timestamp(_, _) => 8,
+        DataType::Int64 | DataType::UInt64 | DataType::Float64 | DataType::Time64(_) | DataType::Timestamp(_, _) => 8,
         DataType::Decimal128(_, _) | DataType::Interval(_) => 16,
         DataType::Decimal256(_, _) => 32,
         DataType::FixedSizeBinary(width) => *width as usize,

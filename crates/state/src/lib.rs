@@ -24,7 +24,9 @@ mod store;
 
 pub use checkpointer::{BegunCheckpoint, CheckpointStats, Checkpointer};
 pub use error::StateError;
-pub use group_table::{AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions, PartialGroups, Partials, RowCount};
+pub use group_table::{
+    AccumulatorInput, GroupChanges, GroupTable, GroupTableOptions, PartialGroups, Partials, RowCount,
+};
 pub use journal::{Journal, JournalOptions};
 pub use memory_store::MemoryStore;
 pub use pins::{EpochPins, Pin};

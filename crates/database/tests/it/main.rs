@@ -2,11 +2,11 @@
 
 mod catalog;
 mod client;
+mod copy;
 mod durability;
 mod errors;
 mod sources;
+mod speed;
 mod tables;
 mod transactions;
 mod views;
-mod copy;
-mod speed;

@@ -16,7 +16,9 @@ use super::parcel::Parcel;
 use crate::explain::operator_tables;
 use crate::layout::{Layout, title};
 use crate::operators::aggregate::{Aggregate, AggregateOptions, owned_key_groups};
-use crate::operators::{filter::Filter, input::Input, output::ResultRows, preaggregate::Preaggregate, project::Project, union::Union};
+use crate::operators::{
+    filter::Filter, input::Input, output::ResultRows, preaggregate::Preaggregate, project::Project, union::Union,
+};
 use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec, OutputIdentity};
 
 /// Where a job's state lives.

@@ -38,7 +38,8 @@ impl Driver {
     /// Opens the store in `dir` and runs `SELECT k, count(*), sum(v) FROM t GROUP BY k` on `worker_count` workers;
     /// with `restore_at`, from the state checkpointed there.
     pub fn open(dir: &Path, worker_count: usize, restore_at: Option<Epoch>) -> Result<Driver> {
-        let store: Arc<dyn StateStore> = RocksStore::open(dir, RocksOptions::default()).context("open the state store")?;
+        let store: Arc<dyn StateStore> =
+            RocksStore::open(dir, RocksOptions::default()).context("open the state store")?;
         let pins = EpochPins::new();
         let tables = StateTables::new();
         let start = restore_at.unwrap_or(Epoch::ZERO);

@@ -141,7 +141,9 @@ async fn a_statement_is_cancelled() {
     let server = TestServer::start().await;
     let client = server.connect().await;
     let token = client.cancel_token();
-    let long = client.batch_execute("SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) WHERE x + y < 0");
+    let long = client.batch_execute(
+        "SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) WHERE x + y < 0",
+    );
     let cancel = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         token.cancel_query(NoTls).await.expect("the request arrives");
@@ -156,8 +158,10 @@ async fn a_statement_is_cancelled() {
 async fn a_large_result_arrives_whole() {
     let server = TestServer::start().await;
     let client = server.connect().await;
-    let rows =
-        client.query("SELECT x::bigint, repeat('y', 100) FROM generate_series(1, 200000) AS g(x)", &[]).await.expect("rows");
+    let rows = client
+        .query("SELECT x::bigint, repeat('y', 100) FROM generate_series(1, 200000) AS g(x)", &[])
+        .await
+        .expect("rows");
     let sum: i64 = rows.iter().map(|row| row.get::<_, i64>(0)).sum();
     assert_eq!((rows.len(), sum), (200_000, 200_000 * 200_001 / 2));
     server.stop().await;
