@@ -68,28 +68,42 @@ pub async fn run_program(seed: u64, options: &DifferentialOptions) -> Result<Tal
     let with_postgres = options.subjects == Subjects::Postgres || (seed.is_multiple_of(5) && options.fault.is_none());
     let (mut tables, mut views) = draw_relations(&mut rng, options, with_postgres);
     let mut servers = Servers::start(seed, options, with_postgres).await?;
+    let outcome = run_epochs(seed, options, &mut rng, &mut servers, &mut tables, &mut views).await;
+    outcome.with_context(|| {
+        servers.keyfold.as_ref().map_or_else(String::new, |k| format!("the server's log ends with\n{}\n", k.log_end()))
+    })
+}
+
+async fn run_epochs(
+    seed: u64,
+    options: &DifferentialOptions,
+    rng: &mut ChaCha8Rng,
+    servers: &mut Servers,
+    tables: &mut [Table],
+    views: &mut [View],
+) -> Result<Tally> {
     let in_memory = servers.keyfold.is_some() && is_in_memory(seed);
     let kill_at = (!in_memory && servers.keyfold.is_some()).then(|| rng.random_range(1..options.epochs.max(2)));
     let mut tally = Tally::default();
-    for table in &tables {
+    for table in tables.iter() {
         servers.run(&table.sql(), None).await?;
     }
     for epoch in 0..options.epochs {
-        servers.make_views(&mut views, &tables, epoch, &mut tally).await?;
-        let statements = draw_epoch(&mut rng, &mut tables);
+        servers.make_views(views, tables, epoch, &mut tally).await?;
+        let statements = draw_epoch(rng, tables);
         servers.change(&statements).await?;
         if kill_at == Some(epoch) {
-            servers.kill(&mut rng).await?;
+            servers.kill(rng).await?;
             tally.kills += 1;
         }
-        let contents = evaluate(&tables, &views);
+        let contents = evaluate(tables, views);
         for view in views.iter_mut().filter(|v| v.made) {
             let compared = servers.compare(view, &contents, &mut tally).await;
             compared.with_context(|| format!("epoch {epoch}, {}", servers.story(&view.name)))?;
         }
         tally.epochs += 1;
     }
-    if let Some(mut keyfold) = servers.keyfold {
+    if let Some(keyfold) = &mut servers.keyfold {
         keyfold.terminate().await?;
     }
     Ok(tally)
