@@ -172,7 +172,12 @@ impl<'a> Lowering<'a> {
         let input = self.node(&aggregate.input)?;
         let schema = aggregate.input.schema();
         let mut below = Below { columns: Vec::new() };
-        let keys: Vec<usize> = aggregate.group_expr.iter().map(|e| below.place(e)).collect();
+        let mut keys: Vec<usize> = aggregate.group_expr.iter().map(|e| below.place(e)).collect();
+        // GROUP BY a, a groups by a once, and gives it once.
+        if aggregate.schema.fields().len() < keys.len() + aggregate.aggr_expr.len() {
+            let all = std::mem::take(&mut keys);
+            all.into_iter().for_each(|key| if !keys.contains(&key) { keys.push(key) });
+        }
         let mut aggregates = Vec::with_capacity(aggregate.aggr_expr.len());
         for expr in &aggregate.aggr_expr {
             aggregates.push(self.call(expr, schema, keys.is_empty(), &mut below)?);
