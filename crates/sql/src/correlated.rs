@@ -39,6 +39,10 @@ enum Gather {
     Single,
     /// An array of all rows' values.
     Array,
+    /// Whether there are rows.
+    Exists,
+    /// Whether there are none.
+    NotExists,
 }
 
 /// A subquery as a function of the outer columns it names.
@@ -109,10 +113,15 @@ pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         let preserver = NamePreserver::new(&node);
+        // DataFusion makes joins of EXISTS, but only in conditions.
+        let is_condition = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_));
         node.map_expressions(|expr| {
             let name = preserver.save(&expr);
             // Outermost first, since ARRAY is to be seen before the subquery that is its argument.
-            let lifted = expr.transform_down(|part| lift_part(part, &schema))?;
+            let lifted = expr.transform_down(|part| match part {
+                Expr::Exists(_) if is_condition => Ok(Transformed::no(part)),
+                part => lift_part(part, &schema),
+            })?;
             Ok(lifted.update_data(|e| name.restore(e)))
         })
     })
@@ -126,6 +135,8 @@ fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Transf
             _ => return Ok(Transformed::no(expr)),
         },
         Expr::ScalarSubquery(subquery) => (Gather::Single, subquery),
+        Expr::Exists(exists) if exists.negated => (Gather::NotExists, &exists.subquery),
+        Expr::Exists(exists) => (Gather::Exists, &exists.subquery),
         _ => return Ok(Transformed::no(expr)),
     };
     let plan = subquery.subquery.as_ref();
@@ -251,6 +262,7 @@ impl ScalarUDFImpl for Correlated {
         Ok(match self.gather {
             Gather::Single => self.item.clone(),
             Gather::Array => list_of(&self.item),
+            Gather::Exists | Gather::NotExists => DataType::Boolean,
         })
     }
 
@@ -307,6 +319,8 @@ impl Correlated {
             parts => arrow::compute::concat(parts)?,
         };
         match self.gather {
+            Gather::Exists => Ok(ScalarValue::Boolean(Some(!rows.is_empty()))),
+            Gather::NotExists => Ok(ScalarValue::Boolean(Some(rows.is_empty()))),
             Gather::Array => Ok(SingleRowListArrayBuilder::new(rows).build_list_scalar()),
             Gather::Single if rows.is_empty() => ScalarValue::try_from(&self.item),
             Gather::Single if rows.len() == 1 => ScalarValue::try_from_array(&rows, 0),

@@ -122,6 +122,10 @@ fn subqueries_that_are_no_joins_are_run_for_each_row() {
         "SELECT id, (SELECT count(*) FROM unnest(a) AS x WHERE x > 10) AS n FROM t ORDER BY 1",
         "id:integer|n:bigint\n1|1\n2|0\n3|0",
     );
+    check(
+        "SELECT id, EXISTS (SELECT 1 FROM u WHERE u.id = t.id) AS e FROM t ORDER BY 1",
+        "id:integer|e:boolean\n1|t\n2|t\n3|f",
+    );
     check("SELECT x, n FROM unnest(ARRAY['a', 'b']) WITH ORDINALITY AS q(x, n)", "x:text|n:bigint\na|1\nb|2");
     check("SELECT g FROM generate_series(1, 5, 2) g", "g:integer\n1\n3\n5");
     check("SELECT id FROM t WHERE 11 = ANY (a)", "id:integer\n1");

@@ -14,7 +14,8 @@ SELECT * FROM orders ORDER BY id;
 \dt
 \dv
 \dm
-\dn
+\dn public
+\dn shop
 \d orders
 \d large
 \d totals

@@ -11,7 +11,7 @@ pub mod functions;
 
 mod pg_am;
 mod pg_attrdef;
-mod pg_attribute;
+pub mod pg_attribute;
 mod pg_authid;
 mod pg_class;
 mod pg_collation;
@@ -48,7 +48,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use sql::SqlType;
 
 pub use rows::Rows;
-pub use snapshot::{Class, OWNER_OID, Snapshot};
+pub use snapshot::{Class, DATABASE_OWNER, OWNER_OID, Snapshot};
 pub use value::Value;
 
 use crate::DatabaseError;
@@ -208,6 +208,6 @@ mod tests {
         };
         assert_eq!(rows("pg_class"), seen.len());
         assert_eq!(rows("pg_namespace"), 4);
-        assert_eq!(rows("pg_roles"), 1);
+        assert_eq!(rows("pg_roles"), 2);
     }
 }

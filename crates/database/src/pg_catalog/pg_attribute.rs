@@ -1,7 +1,7 @@
 //! `pg_attribute`: columns.
 
 use super::pg_type::details;
-use super::{CatalogTable, Rows, Snapshot};
+use super::{CatalogTable, Class, Rows, Snapshot};
 use sql::SqlType;
 
 /// `pg_attribute`.
@@ -31,7 +31,7 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
                 ("attnum", (n + 1).into()),
                 ("attndims", i32::from(found.is_array()).into()),
                 ("attcacheoff", (-1).into()),
-                ("atttypmod", found.modifier().into()),
+                ("atttypmod", modifier(class, &found).into()),
                 ("attbyval", details.by_value.into()),
                 ("attalign", details.align.into()),
                 ("attstorage", details.storage.into()),
@@ -42,4 +42,9 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
             ]);
         }
     }
+}
+
+/// The digits of a view's numeric column are those that its values need; nobody declared them.
+pub fn modifier(class: &Class, found: &SqlType) -> i32 {
+    if class.kind != 'r' && found.base().name == "numeric" { -1 } else { found.modifier() }
 }

@@ -1,6 +1,6 @@
 //! `pg_authid`: roles, without their passwords.
 
-use super::{CatalogTable, Rows, Snapshot};
+use super::{CatalogTable, DATABASE_OWNER, Rows, Snapshot};
 
 /// `pg_authid`.
 pub static TABLE: CatalogTable = CatalogTable::table(
@@ -26,4 +26,11 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
             ("rolconnlimit", (-1).into()),
         ]);
     }
+    let (oid, name) = DATABASE_OWNER;
+    rows.add([
+        ("oid", oid.into()),
+        ("rolname", name.into()),
+        ("rolinherit", true.into()),
+        ("rolconnlimit", (-1).into()),
+    ]);
 }

@@ -37,8 +37,15 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
             ("relnatts", class.columns.fields().len().into()),
             ("relhasrules", matches!(class.kind, 'v' | 'm').into()),
             ("relispopulated", true.into()),
-            ("relreplident", if class.kind == 'r' { 'd' } else { 'n' }.into()),
+            ("relreplident", replica_identity(class).into()),
         ]);
+    }
+}
+
+fn replica_identity(class: &Class) -> char {
+    match (class.kind, &class.origin) {
+        ('r' | 'm', Origin::Relation(_)) => 'd',
+        _ => 'n',
     }
 }
 

@@ -1,6 +1,7 @@
 //! `pg_namespace`: schemas.
 
-use super::{CatalogTable, OWNER_OID, Rows, Snapshot};
+use super::{CatalogTable, DATABASE_OWNER, OWNER_OID, Rows, Snapshot};
+use crate::catalog::PUBLIC_OID;
 
 /// `pg_namespace`.
 pub static TABLE: CatalogTable =
@@ -11,7 +12,7 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
         rows.add([
             ("oid", schema.oid.into()),
             ("nspname", schema.name.as_str().into()),
-            ("nspowner", OWNER_OID.into()),
+            ("nspowner", if schema.oid == PUBLIC_OID { DATABASE_OWNER.0 } else { OWNER_OID }.into()),
         ]);
     }
 }

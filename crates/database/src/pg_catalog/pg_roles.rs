@@ -1,6 +1,6 @@
 //! `pg_roles`: roles.
 
-use super::{CatalogTable, Rows, Snapshot};
+use super::{CatalogTable, DATABASE_OWNER, Rows, Snapshot};
 
 /// `pg_roles`.
 pub static TABLE: CatalogTable = CatalogTable::view(
@@ -28,4 +28,18 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
             ("oid", oid.into()),
         ]);
     }
+    let (oid, name) = DATABASE_OWNER;
+    rows.add([
+        ("rolname", name.into()),
+        ("rolsuper", false.into()),
+        ("rolinherit", true.into()),
+        ("rolcreaterole", false.into()),
+        ("rolcreatedb", false.into()),
+        ("rolcanlogin", false.into()),
+        ("rolreplication", false.into()),
+        ("rolconnlimit", (-1).into()),
+        ("rolpassword", "********".into()),
+        ("rolbypassrls", false.into()),
+        ("oid", oid.into()),
+    ]);
 }

@@ -14,6 +14,8 @@ use crate::system_tables::{SystemTable, system_tables};
 
 /// OID of the role that owns everything, as that of PostgreSQL's first.
 pub const OWNER_OID: u32 = 10;
+/// OID of the role that stands for the owner of whichever database it is, and its name.
+pub const DATABASE_OWNER: (u32, &str) = (6_171, "pg_database_owner");
 /// OID of a session's user who is another one.
 const USER_OID: u32 = 6_000;
 
@@ -158,11 +160,20 @@ impl Snapshot {
         self.facts.instance.upgrade().map_or_else(|| "keyfold".to_owned(), |i| i.options().superuser.clone())
     }
 
-    /// The roles with their OIDs: the owner, and whoever the session's user is.
+    /// The roles with their OIDs that can log in: the owner, and whoever the session's user is.
     pub fn roles(&self) -> Vec<(u32, String)> {
         let owner = self.owner();
         let other = (owner != self.user()).then(|| (USER_OID, self.user().to_owned()));
         [(OWNER_OID, owner)].into_iter().chain(other).collect()
+    }
+
+    /// The name of the role with this OID.
+    pub fn role_name(&self, oid: u32) -> Option<String> {
+        let (database_owner, name) = DATABASE_OWNER;
+        match self.roles().into_iter().find(|(known, _)| *known == oid) {
+            Some((_, name)) => Some(name),
+            None => (oid == database_owner).then(|| name.to_owned()),
+        }
     }
 
     /// The schemas in which names without one are looked for, the existing ones in order; `pg_catalog` where it is

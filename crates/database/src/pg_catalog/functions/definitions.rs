@@ -83,7 +83,8 @@ fn laid_out(query: &str, is_visible: &dyn Fn(&str, &str) -> bool) -> String {
         }
         ControlFlow::<()>::Continue(())
     });
-    format!("{parsed:#}")
+    // Every line begins with the blank that PostgreSQL puts before the first.
+    format!("{parsed:#}").replace('\n', "\n ")
 }
 
 fn index(snapshot: &Snapshot, oid: &Value, column: i64, pretty: bool) -> Value {

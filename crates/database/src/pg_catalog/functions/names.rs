@@ -60,8 +60,7 @@ fn type_is_visible(snapshot: &Snapshot, arguments: &[Value]) -> Answer {
 
 fn user_by_id(snapshot: &Snapshot, arguments: &[Value]) -> Answer {
     let oid = arguments[0].oid().unwrap_or_default();
-    let found = snapshot.roles().into_iter().find(|(known, _)| *known == oid);
-    Ok(found.map_or_else(|| format!("unknown (OID={oid})"), |(_, name)| name).into())
+    Ok(snapshot.role_name(oid).unwrap_or_else(|| format!("unknown (OID={oid})")).into())
 }
 
 /// A text as a statement must write it.

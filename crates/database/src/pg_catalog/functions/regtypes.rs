@@ -172,10 +172,7 @@ fn role_oid(snapshot: &Snapshot, text: &Value) -> Result<u32, SqlError> {
 }
 
 fn role_out(snapshot: &Snapshot, value: &Value) -> Value {
-    out(value, |oid| {
-        let found = snapshot.roles().into_iter().find(|(known, _)| *known == oid);
-        found.map(|(_, name)| quote_identifier(&name))
-    })
+    out(value, |oid| snapshot.role_name(oid).map(|name| quote_identifier(&name)))
 }
 
 /// The parts of a name such as `public."My table"`; none if it is not a name.
