@@ -2,6 +2,7 @@
 
 use super::pg_type::details;
 use super::{CatalogTable, Class, Rows, Snapshot};
+use arrow::datatypes::DataType;
 use sql::SqlType;
 
 /// `pg_attribute`.
@@ -44,7 +45,13 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
     }
 }
 
-/// The digits of a view's numeric column are those that its values need; nobody declared them.
+/// All digits that a numeric can have: what a sum has, so nobody declared them for a view's column.
+const DIGITS_MAX: u8 = 38;
+
+/// `atttypmod` of a column.
 pub fn modifier(class: &Class, found: &SqlType) -> i32 {
-    if class.kind != 'r' && found.base().name == "numeric" { -1 } else { found.modifier() }
+    match found.data_type() {
+        DataType::Decimal128(DIGITS_MAX, _) if class.kind != 'r' => -1,
+        _ => found.modifier(),
+    }
 }
