@@ -124,7 +124,7 @@ fn subqueries_that_are_no_joins_are_run_for_each_row() {
     );
     check(
         "SELECT id, EXISTS (SELECT 1 FROM u WHERE u.id = t.id) AS e FROM t ORDER BY 1",
-        "id:integer|e:boolean\n1|t\n2|t\n3|f",
+        "id:integer|e:boolean\n1|true\n2|true\n3|false",
     );
     check("SELECT x, n FROM unnest(ARRAY['a', 'b']) WITH ORDINALITY AS q(x, n)", "x:text|n:bigint\na|1\nb|2");
     check("SELECT g FROM generate_series(1, 5, 2) g", "g:integer\n1\n3\n5");
