@@ -65,8 +65,11 @@ impl Table {
     /// If stored rows cannot be read.
     pub fn apply(&self, epoch: Epoch, changes: &ChangeBatch) -> Result<(), StateError> {
         let outcome = self.rows.apply(epoch, changes)?;
-        assert!(outcome.missing == 0, "a table's retraction finds its row");
         self.changed.store(epoch.0, Ordering::Release);
+        if outcome.missing > 0 {
+            let reason = format!("{} rows to be taken away are not there", outcome.missing);
+            return Err(StateError::Damaged { place: format!("table {}", self.oid), reason });
+        }
         Ok(())
     }
 

@@ -135,16 +135,18 @@ impl Clock {
             return Err(failure);
         }
         let epoch = self.open.lock().epoch;
+        // Part of the changes may be in when this fails, or panics: nothing may be built on the tables any more.
+        let unless_applied = FailUnlessApplied { progress: &self.progress };
         for (table, changes) in &writes {
             for batch in changes {
                 if let Err(error) = table.apply(epoch, batch) {
-                    // Part of the changes may be in: nothing may be built on this table any more.
                     let error = DatabaseError::from(error);
                     self.progress.fail(error.clone());
                     return Err(error);
                 }
             }
         }
+        std::mem::forget(unless_applied);
         let mut open = self.open.lock();
         if open.stop {
             return Err(DatabaseError::stopped());
@@ -245,5 +247,16 @@ impl Clock {
         self.open.lock().epoch = last.next();
         self.progress.durable(last);
         self.progress.complete(last);
+    }
+}
+
+/// Fails the database when dropped.
+struct FailUnlessApplied<'a> {
+    progress: &'a Progress,
+}
+
+impl Drop for FailUnlessApplied<'_> {
+    fn drop(&mut self) {
+        self.progress.fail(DatabaseError::internal("changes were applied in part"));
     }
 }

@@ -8,6 +8,7 @@ use sql::{DropSource, ast};
 use super::create_database::blocking;
 use super::{begin_catalog_change, done};
 use crate::catalog::{Catalog, CatalogChange, Live, Relation, Schema};
+use crate::locks::TableLock;
 use crate::session::{Session, StatementCatalog};
 use crate::{DatabaseError, Notice, Outcome, Severity};
 
@@ -94,6 +95,7 @@ async fn drop_relations(
         _ => "desired object(s)".to_owned(),
     };
     let all = with_dependents(session, &catalog.snapshot, &found, cascade, &what)?;
+    let _locks = lock_tables(session, &all).await?;
     database.drop_relations(all, Vec::new()).await?;
     Ok(done(dropped.tag()))
 }
@@ -162,6 +164,18 @@ fn with_dependents(
     Ok(all)
 }
 
+/// Waits for transactions that have written to these tables, and keeps others from beginning to.
+async fn lock_tables(session: &Session, relations: &[Arc<Relation>]) -> Result<Vec<TableLock>, DatabaseError> {
+    let mut locks = Vec::new();
+    let cancel = session.cancel.current();
+    for relation in relations {
+        if let Live::Table(table) = &relation.live {
+            locks.push(session.database.locks.acquire(table, session.process_id(), &cancel).await?);
+        }
+    }
+    Ok(locks)
+}
+
 fn described(relation: &Relation) -> String {
     format!("{} {}", relation.definition.kind_name(), relation.definition.name)
 }
@@ -205,6 +219,7 @@ async fn drop_schemas(
     }
     let inside: Vec<u32> = inside.iter().map(|relation| relation.oid).collect();
     let all = with_dependents(session, &catalog, &inside, true, "schema")?;
+    let _locks = lock_tables(session, &all).await?;
     let changes = schemas.iter().map(|schema| CatalogChange::DropSchema(schema.oid)).collect();
     database.drop_relations(all, changes).await?;
     Ok(done("DROP SCHEMA"))

@@ -115,3 +115,17 @@ async fn settings_go_back_with_the_transaction() {
     client.run("BEGIN; SET application_name = 'b'; ROLLBACK").await;
     assert_eq!(client.run("SHOW application_name").await, "a");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_not_dropped_under_a_transaction() {
+    let mut one = Client::in_memory();
+    let mut two = Client::of(one.instance.clone());
+    one.run("CREATE TABLE t (v int); CREATE TABLE log (v int)").await;
+    one.run("BEGIN; INSERT INTO t VALUES (1); INSERT INTO log SELECT v FROM t").await;
+    let dropping = tokio::spawn(async move { two.run("DROP TABLE t").await });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(!dropping.is_finished());
+    assert_eq!(one.run("COMMIT").await, "COMMIT");
+    assert_eq!(dropping.await.expect("ends well"), "DROP TABLE");
+    assert_eq!(one.run("SELECT v FROM log").await, "1");
+}
