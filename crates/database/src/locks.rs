@@ -58,14 +58,19 @@ impl TableLocks {
     }
 
     fn held(self: &Arc<TableLocks>, table: u32, session: i32, guard: OwnedMutexGuard<()>) -> TableLock {
-        self.state.lock().holders.insert(table, session);
+        let mut state = self.state.lock();
+        state.holders.insert(table, session);
+        // No longer waiting from this moment: a session that waits for what it holds would be a ring without end.
+        state.waiting.remove(&session);
+        drop(state);
         TableLock { locks: Arc::clone(self), table, _guard: guard }
     }
 
     fn begin_waiting(&self, table: u32, session: i32) -> Result<(), DatabaseError> {
         let mut state = self.state.lock();
         let mut wanted = table;
-        while let Some(holder) = state.holders.get(&wanted) {
+        for _ in 0..=state.waiting.len() {
+            let Some(holder) = state.holders.get(&wanted) else { break };
             if *holder == session {
                 let hint = "Retry the transaction.";
                 return Err(DatabaseError::new("40P01", "deadlock detected").with_hint(hint));
@@ -95,5 +100,32 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.locks.state.lock().waiting.remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A session that had waited for a table was once listed as waiting for what it held by then, for an instant.
+    /// Whoever followed the chain in that instant went round for ever, holding everybody up.
+    #[test]
+    fn a_chain_that_goes_round_is_followed_to_an_end() {
+        let locks = TableLocks::default();
+        locks.state.lock().holders.extend([(1, 10), (2, 20)]);
+        locks.state.lock().waiting.extend([(10, 2), (20, 1)]);
+        assert!(locks.begin_waiting(1, 30).is_ok(), "the ring is not this session's");
+        assert_eq!(locks.begin_waiting(2, 10).expect_err("its own ring").sqlstate.as_str(), "40P01");
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_no_longer_waits() {
+        let locks = Arc::new(TableLocks::default());
+        locks.state.lock().waiting.insert(10, 1);
+        let guard = Arc::<tokio::sync::Mutex<()>>::default().try_lock_owned().expect("is free");
+        let lock = locks.held(1, 10, guard);
+        assert!(locks.state.lock().waiting.is_empty());
+        drop(lock);
+        assert!(locks.state.lock().holders.is_empty());
     }
 }
