@@ -32,13 +32,13 @@ async fn several_statements_in_one_message() {
     assert_eq!(kinds(&client.query("").await), "IZ");
     assert_eq!(kinds(&client.query(" ; -- nothing\n").await), "IZ");
     assert_eq!(kinds(&client.query("SELECT 1; SELECT 2 AS b, 3").await), "TDCTDCZ");
-    let answer = client.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT 1/0; SELECT 1").await;
+    client.query("CREATE TABLE t (a int)").await;
+    let answer = client.query("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); SELECT 1/0; SELECT 1").await;
     // Rows may be announced before the first of them fails.
     assert!(matches!(kinds(&answer).as_str(), "CCEZ" | "CCTEZ"), "{answer:?}");
     // The message was one transaction.
-    let answer = client.query("SELECT nothing FROM t").await;
-    assert_eq!(kinds(&answer), "EZ");
-    assert_eq!(answer[0].field('C').as_deref(), Some("42P01"));
+    let answer = client.query("SELECT count(*) FROM t").await;
+    assert_eq!(answer[1].body, b"\0\x01\0\0\0\x010");
     server.stop().await;
 }
 
