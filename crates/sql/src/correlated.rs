@@ -112,6 +112,8 @@ fn list_of(item: &DataType) -> DataType {
 pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
+        // DataFusion runs no subqueries for VALUES.
+        let always = matches!(node, LogicalPlan::Values(_));
         let preserver = NamePreserver::new(&node);
         // DataFusion makes joins of EXISTS, but only in conditions.
         let is_condition = matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_));
@@ -120,7 +122,7 @@ pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
             // Outermost first, since ARRAY is to be seen before the subquery that is its argument.
             let lifted = expr.transform_down(|part| match part {
                 Expr::Exists(_) if is_condition => Ok(Transformed::no(part)),
-                part => lift_part(part, &schema),
+                part => lift_part(part, &schema, always),
             })?;
             Ok(lifted.update_data(|e| name.restore(e)))
         })
@@ -128,7 +130,7 @@ pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|t| t.data)
 }
 
-fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Transformed<Expr>> {
+fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema, always: bool) -> Result<Transformed<Expr>> {
     let (gather, subquery) = match &expr {
         Expr::ScalarFunction(call) if call.func.name() == ARRAY_FUNCTION => match call.args.first() {
             Some(Expr::ScalarSubquery(subquery)) => (Gather::Array, subquery),
@@ -141,7 +143,8 @@ fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Transf
     };
     let plan = subquery.subquery.as_ref();
     let outer = outer_columns(plan)?;
-    if gather == Gather::Single && (outer.is_empty() || can_be_joined(plan)?) {
+    let plannable = gather == Gather::Single && !always;
+    if plannable && (outer.is_empty() || can_be_joined(plan)?) {
         return Ok(Transformed::no(expr));
     }
     let placeholders: Vec<String> = (0..outer.len()).map(|n| format!("{OUTER_MARK}{n}")).collect();

@@ -43,8 +43,10 @@ impl DirectRun<'_> {
                 let width = schema.fields().len();
                 let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::with_capacity(values.values.len()); width];
                 for row in &values.values {
-                    for (expr, column) in row.iter().zip(&mut columns) {
-                        column.push(self.value(expr)?);
+                    for ((expr, column), field) in row.iter().zip(&mut columns).zip(schema.fields()) {
+                        let value = self.value(expr)?;
+                        let same = value.data_type() == *field.data_type();
+                        column.push(if same { value } else { value.cast_to(field.data_type())? });
                     }
                 }
                 let arrays = columns.into_iter().map(ScalarValue::iter_to_array).collect::<Result<Vec<_>>>()?;

@@ -87,7 +87,7 @@ impl QueryPlan {
     pub(crate) fn from_bound(bound: Bound) -> Result<QueryPlan, SqlError> {
         check_readable(&bound.plan)?;
         let Bound { plan, schema, parameters, named, options } = bound;
-        let plan = fold_constants(plan, &options).and_then(lift).map_err(|e| sql_error(&e))?;
+        let plan = lift(plan).map_err(|e| sql_error(&e))?;
         let direct = is_direct(&plan);
         let plan = if direct { guard::guard(plan) } else { optimize(plan) }.map_err(|e| sql_error(&e))?;
         // Nullability is not promised: outer joins and aggregates make DataFusion's word for it unreliable.

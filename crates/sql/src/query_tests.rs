@@ -83,3 +83,49 @@ fn set_operations_and_subqueries() {
     check("SELECT s FROM t WHERE EXISTS (SELECT 1 FROM t u WHERE u.a = t.a AND u.id = 1)", "s:text\none");
     check("SELECT 1 UNION SELECT 'x'::text", "42804: UNION types integer and text cannot be matched");
 }
+
+#[test]
+fn types_follow_postgresql_where_datafusion_differs() {
+    check("SELECT round(avg(a), 2) AS r FROM t", "r:numeric(38,2)\n10.00");
+    check(
+        "SELECT pg_typeof(1), pg_typeof(sum(a)), pg_typeof('x'), pg_typeof(n) FROM t WHERE id = 1 GROUP BY n",
+        "pg_typeof:text|pg_typeof:text|pg_typeof:text|pg_typeof:text\ninteger|bigint|unknown|numeric",
+    );
+    check("SELECT -2147483648 AS i, ~5 AS n", "i:integer|n:integer\n-2147483648|-6");
+    check("SELECT -2147483648 - 1", "22003: integer out of range");
+    check(
+        "SELECT id FROM t WHERE s IS NOT DISTINCT FROM NULL OR a IS DISTINCT FROM 10 AND id < 3 ORDER BY 1",
+        "id:integer\n2\n3",
+    );
+    check(
+        "SELECT rank() OVER (ORDER BY id) AS r, rank() OVER (ORDER BY id) + 1 AS q FROM t WHERE id = 1",
+        "r:bigint|q:bigint\n1|2",
+    );
+    check(
+        "SELECT interval '1 day' = interval '24 hours' AS e, interval '1 month' < interval '31 days' AS l",
+        "e:boolean|l:boolean\ntrue|true",
+    );
+    check("SELECT * FROM (VALUES (1, 0.005), (2, 1)) v(a, b)", "a:integer|b:numeric(4,3)\n1|0.005\n2|1.000");
+    check("SELECT sum(DISTINCT a) AS d, count(DISTINCT s) AS c FROM t", "d:bigint|c:bigint\n30|3");
+    check("SELECT DISTINCT ON (a > 5) a FROM t WHERE a IS NOT NULL ORDER BY a > 5, a DESC", "a:integer\n0\n20");
+    check("SELECT generate_series(1, 2) AS g", "g:bigint\n1\n2");
+    check("SELECT md5('a') AS m", "m:text\n0cc175b9c0f1b6a831c399e269772661");
+}
+
+#[test]
+fn plan_errors_are_postgresqls() {
+    check("SELECT a FROM t WHERE count(*) > 1", "42803: aggregate functions are not allowed in WHERE");
+    check("SELECT count(count(*)) FROM t", "42803: aggregate function calls cannot be nested");
+    check("SELECT x.a FROM t", "42P01 at 8: missing FROM-clause entry for table \"x\"");
+    check("SELECT nope.* FROM t", "42P01: missing FROM-clause entry for table \"nope\"");
+    check("SELECT count(a, b) FROM t", "42883 at 8: function count(integer, bigint) does not exist");
+    check("SELECT a FROM t ORDER BY 3", "42P10: ORDER BY position 3 is not in select list");
+    check("SELECT NOT a FROM t", "42804: argument of NOT must be type boolean, not type integer");
+    check("SELECT id FROM t WHERE a", "42804: argument of WHERE must be type boolean, not type integer");
+    check("SELECT id FROM t WHERE 'x'", "22P02: invalid input syntax for type boolean: \"x\"");
+    check(
+        "SELECT CASE WHEN a THEN 1 END FROM t",
+        "42804: argument of CASE/WHEN must be type boolean, not type integer",
+    );
+    check("SELECT a FROM t LIMIT -1", "2201W: LIMIT must not be negative");
+}

@@ -36,6 +36,13 @@ pub struct BuiltinType {
     data_type: fn() -> DataType,
 }
 
+impl BuiltinType {
+    /// What Arrow calls the type of the values, if that stands for this SQL type alone.
+    pub(crate) fn arrow_name(&self) -> String {
+        if self.named { String::new() } else { (self.data_type)().to_string() }
+    }
+}
+
 const fn builtin(
     name: &'static str,
     display: &'static str,

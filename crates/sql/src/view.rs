@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::bind::{Bound, bind_query_in, fold_constants, from_plan_error};
+use crate::bind::{Bound, bind_query_in, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
 use crate::rules::guard;
 use crate::{Catalog, SqlError};
@@ -34,7 +34,7 @@ pub struct ViewPlan {
 pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
     let bound = bind_view(query, catalog)?;
     let convert = |e| from_plan_error(&e, query);
-    let plan = guard::guard(fold_constants(bound.plan, &bound.options).map_err(convert)?).map_err(convert)?;
+    let plan = guard::guard(bound.plan).map_err(convert)?;
     let unsupported = |construct: Construct| construct.refuse(query);
     Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
     // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, InSubquery, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values};
 use functions::{CastTarget, cast_udf};
 
+use super::canonical::canonical_type;
+use super::interval_order::interval_order;
 use super::parameters::Parameters;
 use super::retype::retype;
+use super::type_name::{self, TYPE_NAME_FUNCTION};
 use super::{Options, evaluate_constant, failure, registry};
 use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
 
@@ -48,6 +51,9 @@ impl Coercion {
         if let LogicalPlan::Union(union) = &node {
             check_union(&union.inputs)?;
         }
+        if let LogicalPlan::Values(values) = node {
+            return self.values(values).map(Transformed::yes);
+        }
         let counts = matches!(node, LogicalPlan::Limit(_));
         let preserver = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
@@ -61,6 +67,35 @@ impl Coercion {
         node.map_data(LogicalPlan::recompute_schema)
     }
 
+    /// Resolves VALUES: each column has one type.
+    fn values(&self, values: Values) -> Result<LogicalPlan> {
+        let schema = DFSchema::empty();
+        let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(values.values.len()); values.schema.fields().len()];
+        for row in values.values {
+            for (expr, column) in row.into_iter().zip(&mut columns) {
+                column.push(self.resolve(expr, &schema)?);
+            }
+        }
+        let mut fields = Vec::with_capacity(columns.len());
+        for (column, (qualifier, field)) in columns.iter_mut().zip(values.schema.iter()) {
+            *column = self.unify(std::mem::take(column), "VALUES", &schema)?;
+            let found = match column.first() {
+                Some(first) => type_of(first, &schema)?,
+                None => SqlType::from_field(field),
+            };
+            fields.push((qualifier.cloned(), Arc::new(found.field(field.name().clone(), true))));
+        }
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, HashMap::new())?);
+        let mut rows: Vec<Vec<Expr>> = Vec::new();
+        for column in columns {
+            rows.resize_with(column.len(), Vec::new);
+            for (row, expr) in rows.iter_mut().zip(column) {
+                row.push(expr);
+            }
+        }
+        Ok(LogicalPlan::Values(Values { schema, values: rows }))
+    }
+
     /// Resolves an expression over columns of `schema`.
     pub fn resolve(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
         expr.transform_up(|e| self.step(e, schema)).map(|t| t.data)
@@ -70,6 +105,14 @@ impl Coercion {
     pub fn operand(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
         match expr {
             Expr::Literal(..) | Expr::Column(_) | Expr::BinaryExpr(_) => Ok(expr),
+            // Their own place in a plan takes them as they are; within an expression they can be cast.
+            Expr::WindowFunction(_) | Expr::AggregateFunction(_) => {
+                let expr = self.resolve(expr, schema)?;
+                Ok(match canonical_type(type_of(&expr, schema)?.data_type()) {
+                    Some(canonical) => Expr::Cast(Cast::new(Box::new(expr), canonical)),
+                    None => expr,
+                })
+            }
             other => self.resolve(other, schema),
         }
     }
@@ -111,6 +154,27 @@ impl Coercion {
                 let arguments = self.unify(call.args, &name, schema)?;
                 Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
             }
+            Expr::ScalarFunction(call) if call.func.name() == TYPE_NAME_FUNCTION => {
+                let found = match call.args.first() {
+                    Some(argument) if is_unknown(argument) => "unknown".to_owned(),
+                    Some(argument) => type_name::answer(&type_of(argument, schema)?),
+                    None => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+                };
+                Expr::Literal(ScalarValue::Utf8(Some(found)), None)
+            }
+            Expr::ScalarFunction(call) => {
+                let expr = Expr::ScalarFunction(call);
+                // A call that has no type is refused later, with the function's own words.
+                match expr.get_type(schema).ok().and_then(|t| canonical_type(&t)) {
+                    Some(canonical) => Expr::Cast(Cast::new(Box::new(expr), canonical)),
+                    None => return Ok(Transformed::no(expr)),
+                }
+            }
+            Expr::AggregateFunction(call) if call.func.name() == "count" && call.params.args.len() > 1 => {
+                let types = call.params.args.iter().map(|a| Ok(type_of(a, schema)?.name()));
+                let types = types.collect::<Result<Vec<_>>>()?.join(", ");
+                return Err(failure(SqlError::new(b"42883", format!("function count({types}) does not exist"))));
+            }
             other => return Ok(Transformed::no(other)),
         };
         Ok(Transformed::yes(resolved))
@@ -141,6 +205,17 @@ impl Coercion {
         let (mut whens, mut thens): (Vec<Expr>, Vec<Expr>) =
             case.when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
         let mut operand = None;
+        if case.expr.is_none() {
+            let boolean = SqlType::new(DataType::Boolean);
+            for when in &mut whens {
+                *when = self.cast_unknown(std::mem::take(when), &boolean, schema)?;
+                let found = type_of(when, schema)?;
+                if !matches!(found.data_type(), DataType::Boolean | DataType::Null) {
+                    let message = format!("argument of CASE/WHEN must be type boolean, not type {}", found.name());
+                    return Err(failure(SqlError::new(b"42804", message)));
+                }
+            }
+        }
         if let Some(expr) = case.expr {
             whens.insert(0, *expr);
             whens = self.unify(whens, "CASE/WHEN", schema)?;
@@ -168,6 +243,9 @@ impl Coercion {
             (false, false) => {}
         }
         let (l, r) = (left_type.data_type(), right_type.data_type());
+        if let (DataType::Interval(_), DataType::Interval(_)) = (l, r) {
+            return Ok((interval_order(left), interval_order(right)));
+        }
         if l == r || l.is_null() || r.is_null() {
             return Ok((left, right));
         }

@@ -24,6 +24,7 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
+use super::canonical::canonical_type;
 use super::coerce::Coercion;
 use super::operators::Operators;
 use super::parameters::Parameters;
@@ -90,7 +91,7 @@ impl<'a> Binder<'a> {
             }
             _ => Ok(Transformed::no(expr)),
         })?;
-        analyze(plan)
+        analyze(plan, &self.coercion.options)
     }
 
     /// The plan of a query whose result goes to a client: NULL has type text, and `regclass` and its like are shown
@@ -102,6 +103,8 @@ impl<'a> Binder<'a> {
             let named = own.base().name.starts_with("reg") && !own.is_array();
             let expr = if own.data_type().is_null() {
                 Some(Expr::Cast(Cast::new(Box::new(column.clone()), DataType::Utf8)))
+            } else if let Some(canonical) = canonical_type(own.data_type()) {
+                Some(Expr::Cast(Cast::new(Box::new(column.clone()), canonical)))
             } else if named {
                 self.coercion.functions.get(&format!("{}_out", own.base().name)).map(|f| f.call(vec![column.clone()]))
             } else {
@@ -114,7 +117,8 @@ impl<'a> Binder<'a> {
             return Ok(plan);
         }
         let exprs = shown.into_iter().map(|e| e.unwrap_or_else(|plain| plain)).collect::<Vec<_>>();
-        analyze(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+        let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?);
+        analyze(plan, &self.coercion.options)
     }
 
     /// What functions are told about the session.

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use functions::PgError;
 
-use crate::SqlError;
+use crate::{BUILTIN_TYPES, SqlError};
 
 /// An error of planning. A column or function that it names is looked for in the query, to tell its position.
 pub fn from_plan_error(error: &DataFusionError, query: &ast::Query) -> SqlError {
@@ -86,7 +86,14 @@ fn find<T: Error + 'static>(error: &DataFusionError) -> Option<&T> {
 
 fn schema_error(error: &SchemaError) -> (SqlError, Option<String>) {
     match error {
-        SchemaError::FieldNotFound { field, .. } => {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            if let Some(relation) = &field.relation {
+                let table = relation.table();
+                let known = valid_fields.iter().filter_map(|f| f.relation.as_ref()).any(|r| r.table() == table);
+                if !known {
+                    return (missing_from(table), Some(table.to_owned()));
+                }
+            }
             let name = field.flat_name();
             let shown = match &field.relation {
                 Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
@@ -108,8 +115,61 @@ fn schema_error(error: &SchemaError) -> (SqlError, Option<String>) {
     }
 }
 
+/// 42P01: a table that a query names outside of FROM only.
+fn missing_from(table: &str) -> SqlError {
+    SqlError::new(b"42P01", format!("missing FROM-clause entry for table \"{table}\""))
+}
+
+/// The SQL name of a type that DataFusion's message shows.
+fn shown_type(shown: &str) -> &str {
+    let shown = shown.trim();
+    BUILTIN_TYPES.iter().find(|b| b.arrow_name() == shown).map_or(shown, |b| b.display)
+}
+
+/// Errors whose words DataFusion chooses, in PostgreSQL's.
+fn known_error(message: &str) -> Option<SqlError> {
+    let has = |text: &str| message.contains(text);
+    let error = |code: &[u8; 5], text: &str| Some(SqlError::new(code, text));
+    if has("Aggregate functions are not allowed in the WHERE clause") {
+        return error(b"42803", "aggregate functions are not allowed in WHERE");
+    }
+    if has("Aggregate function calls cannot be nested") {
+        return error(b"42803", "aggregate function calls cannot be nested");
+    }
+    if has("Window function") && has("nested") {
+        return error(b"42P20", "window function calls cannot be nested");
+    }
+    if let Some((_, found)) = message.split_once("Unary operator 'NOT' requires a boolean expression, got ") {
+        return error(b"42804", &format!("argument of NOT must be type boolean, not type {}", shown_type(found)));
+    }
+    if has("Cannot create filter with non-boolean predicate") {
+        let found = shown_type(message.rsplit("returning ").next().unwrap_or("unknown"));
+        return error(b"42804", &format!("argument of WHERE must be type boolean, not type {found}"));
+    }
+    if has("Order by column out of bounds") || has("Order by index starts at 1") {
+        let place = message.split(|c: char| !c.is_ascii_digit()).find(|d| !d.is_empty()).unwrap_or("0");
+        return error(b"42P10", &format!("ORDER BY position {place} is not in select list"));
+    }
+    if has("Cannot find column with position") {
+        return error(b"42P10", "GROUP BY position is not in select list");
+    }
+    if has("LIMIT must be >= 0") {
+        return error(b"2201W", "LIMIT must not be negative");
+    }
+    if has("OFFSET must be >=") {
+        return error(b"2201X", "OFFSET must not be negative");
+    }
+    None
+}
+
 fn plan_error(message: &str) -> (SqlError, Option<String>) {
     let message = first_line(message);
+    if let Some(error) = known_error(&message) {
+        return (error, None);
+    }
+    if let Some(table) = message.strip_prefix("Invalid qualifier ") {
+        return (missing_from(table), Some(table.to_owned()));
+    }
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or(rest).to_owned();
         let error = SqlError::new(b"42883", format!("function {name} does not exist")).with_hint(
@@ -214,6 +274,9 @@ impl Visitor for Finder<'_> {
             ast::Expr::Identifier(ident) => self.check(ident, ident.span.start),
             ast::Expr::CompoundIdentifier(idents) => {
                 let start = idents.first().map_or(Location::empty(), |i| i.span.start);
+                if idents.len() > 1 {
+                    self.check(&idents[0], start)?;
+                }
                 idents.last().map_or(ControlFlow::Continue(()), |ident| self.check(ident, start))
             }
             ast::Expr::Function(function) => {

@@ -38,6 +38,14 @@ pub fn map_expressions(
     .map(|t| t.data)
 }
 
+/// The plan with the types of all nodes worked out anew, after expressions have changed theirs.
+///
+/// # Errors
+/// If a node's expressions no longer fit its inputs.
+pub fn recompute_schemas(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes)).map(|t| t.data)
+}
+
 /// Shows each expression of a plan to `visit`, the arguments of functions in FROM as well.
 ///
 /// # Errors

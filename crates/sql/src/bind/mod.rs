@@ -7,11 +7,13 @@
 //! 3. `coerce` resolves what is left: casts, literals of unknown type, branches of different types.
 //! 4. DataFusion's type coercion widens numbers and arguments.
 
+mod canonical;
 mod clock;
 mod coerce;
 mod constant;
 mod context;
 mod errors;
+mod interval_order;
 mod map;
 mod operators;
 mod parameters;
@@ -20,10 +22,11 @@ mod retype;
 mod rewrite;
 mod system_function;
 pub mod table_function;
+mod type_name;
 
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
-use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::AnalyzerRule;
@@ -36,7 +39,7 @@ pub use coerce::{Coercion, is_unknown, type_of};
 pub use constant::{Options, evaluate_constant, fold, fold_constants, one_row, options_in, physical};
 pub use context::{Binder, RelationTable};
 pub use errors::{from_plan_error, sql_error};
-pub use map::{map_expressions, visit_expressions};
+pub use map::{map_expressions, recompute_schemas, visit_expressions};
 pub use parameters::{OUTER_MARK, bind_expression, bind_parameters};
 pub use registry::registry;
 pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
@@ -119,9 +122,14 @@ fn bind_once(
     Ok(BoundOnce { bound, complete })
 }
 
-/// DataFusion's own analysis, after ours.
-fn analyze(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
-    let options = ConfigOptions::default();
-    let plan = ResolveGroupingFunction::new().analyze(plan, &options)?;
-    TypeCoercion::new().analyze(plan, &options)
+/// DataFusion's own analysis, after ours. Constants are folded, as some functions' types depend on their arguments'
+/// values (`round(x, 2)`); a union's columns are then brought to one type once more.
+fn analyze(plan: LogicalPlan, options: &Options) -> PlanResult<LogicalPlan> {
+    let plan = ResolveGroupingFunction::new().analyze(plan, options)?;
+    let plan = TypeCoercion::new().analyze(plan, options)?;
+    let plan = recompute_schemas(fold_constants(plan, options)?)?;
+    if plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
+        return TypeCoercion::new().analyze(plan, options);
+    }
+    Ok(plan)
 }

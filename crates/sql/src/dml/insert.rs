@@ -163,8 +163,8 @@ fn prepare_values(values: &mut ast::Values, relation: &Relation, columns: &[usiz
             if target::is_default(cell) {
                 *cell = target::default_tree(relation, *place)?;
             }
-            if is_unknown_literal(cell) {
-                let wanted = SqlType::from_field(relation.columns.field(*place)).without_modifier();
+            let wanted = SqlType::from_field(relation.columns.field(*place)).without_modifier();
+            if is_unknown_literal(cell) || (is_number(cell) && takes_numbers(&wanted)) {
                 let inner = std::mem::replace(cell, ast::Expr::value(Value::Null));
                 *cell = ast::Expr::Cast {
                     kind: ast::CastKind::Cast,
@@ -185,6 +185,18 @@ fn is_unknown_literal(expr: &ast::Expr) -> bool {
         ast::Expr::Nested(inner) => is_unknown_literal(inner),
         _ => false,
     }
+}
+
+fn is_number(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => is_number(expr),
+        _ => false,
+    }
+}
+
+fn takes_numbers(sql_type: &SqlType) -> bool {
+    sql_type.data_type().is_numeric() || *sql_type.data_type() == arrow::datatypes::DataType::Utf8
 }
 
 /// A type as it stands in a statement's tree.

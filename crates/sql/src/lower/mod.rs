@@ -176,7 +176,11 @@ impl<'a> Lowering<'a> {
         // GROUP BY a, a groups by a once, and gives it once.
         if aggregate.schema.fields().len() < keys.len() + aggregate.aggr_expr.len() {
             let all = std::mem::take(&mut keys);
-            all.into_iter().for_each(|key| if !keys.contains(&key) { keys.push(key) });
+            all.into_iter().for_each(|key| {
+                if !keys.contains(&key) {
+                    keys.push(key)
+                }
+            });
         }
         let mut aggregates = Vec::with_capacity(aggregate.aggr_expr.len());
         for expr in &aggregate.aggr_expr {

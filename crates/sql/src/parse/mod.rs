@@ -94,6 +94,11 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Statement>, ParserError> 
         let _ = next_words(parser, &["WITH", "DATA"]);
         return Ok(Some(Statement::RefreshMaterializedView { name }));
     }
+    if next_words(parser, &["ABORT"]) {
+        let _ = next_words(parser, &["WORK"]) || next_words(parser, &["TRANSACTION"]);
+        let rollback = ast::Statement::Rollback { chain: false, savepoint: None };
+        return Ok(Some(Statement::Standard(Box::new(rollback))));
+    }
     if next_words(parser, &["CHECKPOINT"]) {
         return Ok(Some(Statement::Checkpoint));
     }

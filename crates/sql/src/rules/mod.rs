@@ -5,6 +5,7 @@ pub mod guard;
 
 use std::sync::Arc;
 
+use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -25,12 +26,12 @@ use datafusion::optimizer::push_down_limit::PushDownLimit;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
-use datafusion::optimizer::{OptimizerRule, single_distinct_to_groupby::SingleDistinctToGroupBy};
 
 /// The rules for one-off queries, in DataFusion's order.
 ///
 /// `SimplifyExpressions` is missing: it turns CASE over booleans into AND and OR, which evaluate what CASE guards,
 /// and evaluates expressions that no row may ever come to. Constants are folded by `bind::fold_constants`.
+/// So is `SingleDistinctToGroupBy`, which sums sums and so gives sums the wrong type.
 pub fn query_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
         Arc::new(RewriteSetComparison::new()),
@@ -50,7 +51,6 @@ pub fn query_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownLimit::new()),
         Arc::new(PushDownFilter::new()),
-        Arc::new(SingleDistinctToGroupBy::new()),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),

@@ -1,9 +1,11 @@
 //! Functions in FROM: their columns are named by the alias, and rows may be numbered.
 
 use datafusion::sql::sqlparser::ast::{
-    FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, TableAlias, TableAliasColumnDef, TableFactor,
+    TableFunctionArgs,
 };
 
+use super::operator::call;
 use crate::bind::table_function::ORDINALITY_MARK;
 use crate::{SqlError, identifier};
 
@@ -41,4 +43,16 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
         }
     }
     Ok(())
+}
+
+/// `SELECT generate_series(1, 3)` as `SELECT unnest(…)` of an array with these items.
+pub fn series_in_list(items: &mut [SelectItem]) {
+    for item in items {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let Expr::Function(function) = expr else { continue };
+        let last = function.name.0.last().and_then(|p| p.as_ident()).map(identifier);
+        if last.as_deref() == Some("generate_series") {
+            *expr = call("unnest", vec![expr.clone()]);
+        }
+    }
 }

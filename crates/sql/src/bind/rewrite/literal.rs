@@ -26,9 +26,8 @@ pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
                 && let Value::SingleQuotedString(digits) = &typed.value.value
                 && !digits.starts_with('-')
             {
-                let negative = format!("-{digits}");
-                typed.value.value = Value::SingleQuotedString(negative);
-                *expr = Expr::TypedString(typed.clone());
+                // The sign belongs to the number: −2147483648 is an integer.
+                *expr = number(&format!("-{digits}"), typed.value.span)?;
             }
         }
         Expr::Interval(interval) => *expr = interval_string(interval)?,
@@ -47,7 +46,7 @@ fn number(digits: &str, span: datafusion::sql::sqlparser::tokenizer::Span) -> Re
             return Ok(typed(DataType::DoublePrecision, digits.to_owned(), span));
         };
         let (whole, fraction) = plain.split_once('.').unwrap_or((plain.as_str(), ""));
-        let whole = whole.trim_start_matches('0');
+        let whole = whole.trim_start_matches('-').trim_start_matches('0');
         let scale = fraction.len();
         let precision = (whole.len() + scale).max(1);
         let precision = u64::try_from(precision).map_err(|e| SqlError::internal(e.to_string()))?;
@@ -64,6 +63,9 @@ fn typed(data_type: DataType, digits: String, span: datafusion::sql::sqlparser::
 
 /// `1.5e3` as `1500`; none if that is too long to be a numeric.
 fn without_exponent(digits: &str) -> Option<String> {
+    if let Some(positive) = digits.strip_prefix('-') {
+        return without_exponent(positive).map(|p| format!("-{p}"));
+    }
     let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) else { return Some(digits.to_owned()) };
     let exponent: i32 = exponent.parse().ok()?;
     if exponent.unsigned_abs() as usize > DIGITS_MAX {
@@ -88,6 +90,16 @@ pub fn restore_number(expr: &mut Expr) {
         && let Value::SingleQuotedString(digits) = &value.value
     {
         *expr = Expr::Value(ValueWithSpan { value: Value::Number(digits.clone(), false), span: value.span });
+    }
+}
+
+/// A text literal as a condition is a boolean.
+pub fn boolean_condition(condition: &mut Expr) {
+    if let Expr::Value(value) = condition
+        && matches!(value.value, Value::SingleQuotedString(_))
+    {
+        let value = value.clone();
+        *condition = Expr::TypedString(TypedString { data_type: DataType::Boolean, value, uses_odbc_syntax: false });
     }
 }
 
@@ -150,6 +162,8 @@ mod tests {
         assert_eq!(shown("2147483647"), "INT '2147483647'");
         assert_eq!(shown("2147483648"), "BIGINT '2147483648'");
         assert_eq!(shown("9223372036854775808"), "NUMERIC(19,0) '9223372036854775808'");
+        assert_eq!(shown("-2147483648"), "INT '-2147483648'");
+        assert_eq!(shown("-1.5e1"), "NUMERIC(2,0) '-15'");
         assert_eq!(shown("1.50"), "NUMERIC(3,2) '1.50'");
         assert_eq!(shown("0.05"), "NUMERIC(2,2) '0.05'");
         assert_eq!(shown("1.5e3"), "NUMERIC(4,0) '1500'");

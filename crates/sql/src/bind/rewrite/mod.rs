@@ -100,10 +100,14 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
         name::name_columns(&mut select.projection);
+        from::series_in_list(&mut select.projection);
         ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+        for condition in select.selection.iter_mut().chain(select.having.iter_mut()) {
+            literal::boolean_condition(condition);
+        }
         if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
             exprs.iter_mut().for_each(literal::restore_number);
         }
@@ -122,6 +126,11 @@ impl VisitorMut for Rewriter {
         step(from::table_factor(factor))
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        operator::regroup_distinct(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         step(expression(expr))
     }
@@ -130,7 +139,12 @@ impl VisitorMut for Rewriter {
 /// Rewrites one expression whose parts have been rewritten.
 fn expression(expr: &mut Expr) -> Result<(), SqlError> {
     match expr {
+        Expr::UnaryOp { op: ast::UnaryOperator::BitwiseNot, .. } => {
+            operator::bitwise_not(expr);
+            Ok(())
+        }
         Expr::Value(_) | Expr::UnaryOp { .. } | Expr::Interval(_) => literal::rewrite(expr),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => operator::overlaps(expr),
         Expr::BinaryOp { op, .. } => operator::binary_operator(op),
         Expr::Collate { expr: inner, .. } => {
             *expr = take(inner);

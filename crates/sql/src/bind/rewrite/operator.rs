@@ -1,8 +1,8 @@
 //! Operators and functions named with a schema, and comparisons with ANY and ALL.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, UnaryOperator,
+    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    Ident, ObjectName, TypedString, UnaryOperator, Value,
 };
 
 use super::take;
@@ -90,4 +90,62 @@ pub fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
         }
     };
     Ok(())
+}
+
+/// `~x` as `x # -1`.
+pub fn bitwise_not(expr: &mut Expr) {
+    let Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: inner } = expr else {
+        return;
+    };
+    let ones = Expr::TypedString(TypedString {
+        data_type: DataType::SmallInt(None),
+        value: Value::SingleQuotedString("-1".to_owned()).with_empty_span(),
+        uses_odbc_syntax: false,
+    });
+    let left = Box::new(take(inner));
+    *expr = Expr::BinaryOp { left, op: BinaryOperator::PGBitwiseXor, right: Box::new(ones) };
+}
+
+/// `(a, b) OVERLAPS (c, d)` as comparisons of the earlier and later ends.
+pub fn overlaps(expr: &mut Expr) -> Result<(), SqlError> {
+    let Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } = expr else { return Ok(()) };
+    let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref()) else {
+        return Err(SqlError::syntax("OVERLAPS takes two pairs of times"));
+    };
+    if left.len() != 2 || right.len() != 2 {
+        return Err(SqlError::syntax("wrong number of parameters on a side of OVERLAPS expression"));
+    }
+    let less = |a: &[Expr], b: &[Expr]| Expr::BinaryOp {
+        left: Box::new(call("least", a.to_vec())),
+        op: BinaryOperator::Lt,
+        right: Box::new(call("greatest", b.to_vec())),
+    };
+    let (first, second) = (less(left, right), less(right, left));
+    *expr = Expr::BinaryOp { left: Box::new(first), op: BinaryOperator::And, right: Box::new(second) };
+    Ok(())
+}
+
+/// The parser takes everything after `IS DISTINCT FROM` for its right side; AND and OR bind less than that.
+pub fn regroup_distinct(expr: &mut Expr) {
+    let (left, right, negated) = match expr {
+        Expr::IsDistinctFrom(left, right) => (left, right, false),
+        Expr::IsNotDistinctFrom(left, right) => (left, right, true),
+        _ => return,
+    };
+    if !is_junction(right) {
+        return;
+    }
+    let left = Box::new(take(left));
+    let mut whole = take(right);
+    let mut leaf = &mut whole;
+    while let Expr::BinaryOp { left: inner, op: BinaryOperator::And | BinaryOperator::Or, .. } = leaf {
+        leaf = inner;
+    }
+    let right = Box::new(take(leaf));
+    *leaf = if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) };
+    *expr = whole;
+}
+
+fn is_junction(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
 }
