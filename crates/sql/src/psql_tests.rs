@@ -126,6 +126,14 @@ fn subqueries_that_are_no_joins_are_run_for_each_row() {
         "SELECT id, EXISTS (SELECT 1 FROM u WHERE u.id = t.id) AS e FROM t ORDER BY 1",
         "id:integer|e:boolean\n1|true\n2|true\n3|false",
     );
+    check(
+        "SELECT id, o.n FROM t CROSS JOIN LATERAL (SELECT id + 1) AS o(n) WHERE o.n > 2 ORDER BY 1",
+        "id:integer|n:integer\n2|3\n3|4",
+    );
+    check(
+        "SELECT option_name, option_value FROM pg_options_to_table(ARRAY['a=b=c', 'd'])",
+        "option_name:text|option_value:text\na|b=c\nd|NULL",
+    );
     check("SELECT x, n FROM unnest(ARRAY['a', 'b']) WITH ORDINALITY AS q(x, n)", "x:text|n:bigint\na|1\nb|2");
     check("SELECT g FROM generate_series(1, 5, 2) g", "g:integer\n1\n3\n5");
     check("SELECT id FROM t WHERE 11 = ANY (a)", "id:integer\n1");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::Pin as BoxPin;
+use std::pin::{Pin as BoxPin, pin};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -20,6 +20,9 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use state::Pin;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::bind::{
     Bound, Options, RelationTable, bind_parameters, bind_query, fold_constants, map_expressions, read_clock, sql_error,
@@ -36,6 +39,9 @@ pub type RowStream = BoxPin<Box<dyn Stream<Item = Result<RecordBatch, SqlError>>
 
 /// Threads that one query may use.
 const QUERY_PARTITIONS: usize = 2;
+
+/// Batches that may be ready before the client has taken the one before.
+const READY_BATCHES_MAX: usize = 2;
 
 /// What a run needs beside its parameters.
 #[derive(Clone, Debug)]
@@ -144,7 +150,9 @@ impl QueryPlan {
             let rows = named_batch(&self.schema, &rows)?;
             return Ok(Box::pin(stream::once(futures::future::ready(Ok(rows)))));
         }
-        let cancel = Arc::clone(&context.cancel);
+        let (cancel, memory) = (Arc::clone(&context.cancel), Arc::clone(&context.memory));
+        // What the plan spawns belongs to the queries' threads too.
+        let threads = memory.threads().enter();
         let run = Arc::new(Run { pin, context, parameters: parameters.to_vec(), options: Arc::clone(&self.options) });
         let prepared = run.prepare(self.plan.as_ref().clone()).and_then(|plan| arm(plan, &run));
         let started = prepared.and_then(|plan| run.start(&plan)).map_err(|e| sql_error(&e))?;
@@ -153,7 +161,8 @@ impl QueryPlan {
             Ok(batch) => named_batch(&schema, &batch),
             Err(error) => Err(sql_error(&error)),
         });
-        Ok(Box::pin(until_cancelled(batches, cancel)))
+        drop(threads);
+        Ok(Box::pin(computed_elsewhere(batches, memory.threads().clone(), cancel)))
     }
 }
 
@@ -164,24 +173,49 @@ fn named_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, S
         .map_err(|e| SqlError::internal(format!("a result that is not of its plan's columns: {e}")))
 }
 
-/// The rows until the run is cancelled; then the error that says so, and no more.
-fn until_cancelled(
+/// The rows, computed on other threads, until the run is cancelled; then the error that says so, and no more. The
+/// client is told at once, also while an operator is in the middle of a long computation.
+fn computed_elsewhere(
     batches: impl Stream<Item = Result<RecordBatch, SqlError>> + Send + 'static,
+    threads: Handle,
     cancel: Arc<Cancel>,
 ) -> impl Stream<Item = Result<RecordBatch, SqlError>> + Send {
-    stream::unfold(Some((Box::pin(batches), cancel)), |state| async move {
-        let (mut batches, cancel) = state?;
+    let (sender, receiver) = mpsc::channel(READY_BATCHES_MAX);
+    let task = threads.spawn(async move {
+        let mut batches = pin!(batches);
+        while let Some(batch) = batches.next().await {
+            if sender.send(batch).await.is_err() {
+                return;
+            }
+        }
+    });
+    let state = (receiver, Computation(task), cancel);
+    stream::unfold(Some(state), |state| async move {
+        let (mut receiver, mut computation, cancel) = state?;
         let next = tokio::select! {
             biased;
             () = cancel.cancelled() => Some(Err(SqlError::cancelled())),
-            next = batches.next() => next,
+            next = receiver.recv() => next,
         };
         match next {
-            Some(Ok(batch)) => Some((Ok(batch), Some((batches, cancel)))),
+            Some(Ok(batch)) => Some((Ok(batch), Some((receiver, computation, cancel)))),
             Some(Err(error)) => Some((Err(error), None)),
-            None => None,
+            // Without this, rows that a panic kept back would be missing silently.
+            None => match (&mut computation.0).await {
+                Ok(()) => None,
+                Err(error) => Some((Err(SqlError::internal(format!("the query's task failed: {error}"))), None)),
+            },
         }
     })
+}
+
+/// A task that computes rows; it ends when nobody wants them any more.
+struct Computation(JoinHandle<()>);
+
+impl Drop for Computation {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Guards what can fail and applies DataFusion's rules.

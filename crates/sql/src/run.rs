@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 
 use crate::SqlError;
@@ -48,9 +49,11 @@ impl Cancel {
     }
 }
 
-/// Memory and scratch space that queries take from.
+/// Memory, scratch space and threads that queries take from.
 pub struct QueryMemory {
     runtime: Arc<RuntimeEnv>,
+    /// Queries compute here: a long piece of work must not keep a connection's thread from others' messages.
+    threads: Option<Runtime>,
 }
 
 impl fmt::Debug for QueryMemory {
@@ -67,10 +70,27 @@ impl QueryMemory {
     pub fn new(bytes: usize) -> Result<Arc<QueryMemory>, SqlError> {
         let builder = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes)));
         let runtime = builder.build_arc().map_err(|e| SqlError::internal(format!("query memory: {e}")))?;
-        Ok(Arc::new(QueryMemory { runtime }))
+        let threads = Builder::new_multi_thread().thread_name("queries").enable_all().build();
+        let threads = threads.map_err(|e| SqlError::internal(format!("threads of queries: {e}")))?;
+        Ok(Arc::new(QueryMemory { runtime, threads: Some(threads) }))
+    }
+
+    /// The threads that compute queries.
+    pub(crate) fn threads(&self) -> &Handle {
+        // Taken away by `drop` only.
+        self.threads.as_ref().map_or_else(|| unreachable!("dropped"), Runtime::handle)
     }
 
     pub(crate) fn runtime(&self) -> Arc<RuntimeEnv> {
         Arc::clone(&self.runtime)
+    }
+}
+
+impl Drop for QueryMemory {
+    fn drop(&mut self) {
+        // The last owner may be a task, which must not wait.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }

@@ -109,6 +109,8 @@ pub struct Settings {
     /// Values before SET LOCAL, to go back to at COMMIT.
     before_local: BTreeMap<&'static str, Option<String>>,
     reported: BTreeMap<&'static str, String>,
+    /// The generation that `reported` is of.
+    reported_generation: Option<u64>,
     user: String,
     generation: u64,
 }
@@ -123,6 +125,7 @@ impl Settings {
             at_begin: None,
             before_local: BTreeMap::new(),
             reported: BTreeMap::new(),
+            reported_generation: None,
             user: user.to_owned(),
             generation: 0,
         }
@@ -222,6 +225,10 @@ impl Settings {
 
     /// Reported settings that changed since the last call.
     pub fn take_reported(&mut self) -> Vec<(String, String)> {
+        // Asked after every statement; nearly always nothing has changed.
+        if self.reported_generation.replace(self.generation) == Some(self.generation) {
+            return Vec::new();
+        }
         let mut changed = Vec::new();
         for setting in SETTINGS.iter().filter(|setting| setting.reported) {
             let value = self.value(setting);

@@ -14,6 +14,7 @@ mod constant;
 mod context;
 mod errors;
 mod interval_order;
+mod lateral;
 mod map;
 mod operators;
 mod parameters;

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -26,6 +26,10 @@ const SERIES_ROWS_MAX: i64 = 100_000_000;
 /// Stands at the end of a function's name when its rows are to be numbered.
 pub const ORDINALITY_MARK: &str = " with ordinality";
 
+/// The function whose rows have two columns, and these.
+pub const OPTIONS_FUNCTION: &str = "pg_options_to_table";
+pub const OPTION_COLUMNS: [&str; 2] = ["option_name", "option_value"];
+
 /// A function in FROM.
 #[derive(Clone, Debug)]
 pub struct FunctionTable {
@@ -40,6 +44,8 @@ enum Function {
     Unnest,
     GenerateSeries,
     GenerateSubscripts,
+    /// `pg_options_to_table`: texts `name=value` as names and values.
+    Options,
 }
 
 /// The rows of a function in FROM.
@@ -68,9 +74,13 @@ pub fn source(name: &str, arguments: Vec<Expr>, coercion: &Coercion) -> Result<A
         {
             (Function::GenerateSubscripts, SqlType::new(DataType::Int32))
         }
+        (OPTIONS_FUNCTION, [array]) if array.is_array() => (Function::Options, SqlType::new(DataType::Utf8)),
         _ => return Err(undefined()),
     };
     let mut fields = vec![value.field(name, true)];
+    if function == Function::Options {
+        fields = OPTION_COLUMNS.iter().map(|column| value.field(*column, true)).collect();
+    }
     if ordinality {
         fields.push(Field::new("ordinality", DataType::Int64, false));
     }
@@ -100,7 +110,13 @@ impl FunctionTable {
     fn rows(&self) -> Result<RecordBatch> {
         let values: Vec<ArrayRef> =
             self.arguments.iter().map(|a| evaluate_constant(a, &self.options)?.to_array()).collect::<Result<_>>()?;
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(2);
         let column: ArrayRef = match self.function {
+            Function::Options => {
+                let (names, values) = options(&values[0])?;
+                columns.push(names);
+                values
+            }
             Function::Unnest => items(&values[0], self.schema.field(0).data_type())?,
             Function::GenerateSeries => cast(&series(&values)?, self.schema.field(0).data_type())?,
             Function::GenerateSubscripts => {
@@ -110,8 +126,8 @@ impl FunctionTable {
             }
         };
         let count = column.len();
-        let mut columns = vec![column];
-        if self.schema.fields().len() > 1 {
+        columns.push(column);
+        if self.schema.fields().len() > columns.len() {
             columns.push(Arc::new(Int64Array::from_iter_values((1..).take(count))));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
@@ -125,6 +141,18 @@ fn items(array: &ArrayRef, item: &DataType) -> Result<ArrayRef> {
         Some(list) if list.is_valid(0) => Ok(list.value(0)),
         _ => Ok(arrow::array::new_empty_array(item)),
     }
+}
+
+/// Names and values of options; one without a value has NULL.
+fn options(array: &ArrayRef) -> Result<(ArrayRef, ArrayRef)> {
+    let items = items(array, &DataType::Utf8)?;
+    let texts = items.as_string::<i32>();
+    let pairs = texts.iter().flatten().map(|text| match text.split_once('=') {
+        Some((name, value)) => (Some(name), Some(value)),
+        None => (Some(text), None),
+    });
+    let (names, values): (Vec<_>, Vec<_>) = pairs.unzip();
+    Ok((Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))))
 }
 
 fn series(values: &[ArrayRef]) -> Result<ArrayRef> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::sql_text::materialized_view;
+use crate::sql_text::{materialized_view, words};
 use crate::wire::Wire;
 
 /// The materialized views a file has made.
@@ -15,8 +15,12 @@ impl Views {
     /// Takes note of a statement that succeeded. Views that are dropped later are found out when they are asked for.
     pub fn note(&mut self, sql: &str) {
         if let Some(view) = materialized_view(sql) {
-            self.queries.retain(|(name, _)| *name != view.0);
-            self.queries.push(view);
+            // IF NOT EXISTS leaves a view that is there as it is.
+            let kept = words(sql, 4)[3] == "if" && self.queries.iter().any(|(name, _)| *name == view.0);
+            if !kept {
+                self.queries.retain(|(name, _)| *name != view.0);
+                self.queries.push(view);
+            }
         }
     }
 

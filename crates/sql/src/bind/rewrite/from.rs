@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::operator::call;
-use crate::bind::table_function::ORDINALITY_MARK;
+use crate::bind::table_function::{OPTION_COLUMNS, OPTIONS_FUNCTION, ORDINALITY_MARK};
 use crate::{SqlError, identifier};
 
 /// Rewrites one item of FROM.
@@ -32,9 +32,14 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
         let own = name.0.last().and_then(|p| p.as_ident()).map_or_else(|| "function".to_owned(), identifier);
         let mark = if *with_ordinality { ORDINALITY_MARK } else { "" };
         *name = ObjectName::from(vec![Ident::with_quote('"', format!("{own}{mark}"))]);
+        let is_options = own == OPTIONS_FUNCTION;
         let own = Ident::with_quote('"', own);
         let alias =
             alias.get_or_insert_with(|| TableAlias { explicit: true, name: own, columns: Vec::new(), at: None });
+        if alias.columns.is_empty() && is_options {
+            let columns = OPTION_COLUMNS.iter().map(|column| TableAliasColumnDef::from_name(*column));
+            alias.columns.extend(columns);
+        }
         if alias.columns.is_empty() {
             alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
         }
