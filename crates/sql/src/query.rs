@@ -20,7 +20,6 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use state::Pin;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -162,7 +161,7 @@ impl QueryPlan {
             Err(error) => Err(sql_error(&error)),
         });
         drop(threads);
-        Ok(Box::pin(computed_elsewhere(batches, memory.threads().clone(), cancel)))
+        Ok(Box::pin(computed_elsewhere(batches, memory, cancel)))
     }
 }
 
@@ -177,11 +176,11 @@ fn named_batch(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, S
 /// client is told at once, also while an operator is in the middle of a long computation.
 fn computed_elsewhere(
     batches: impl Stream<Item = Result<RecordBatch, SqlError>> + Send + 'static,
-    threads: Handle,
+    memory: Arc<QueryMemory>,
     cancel: Arc<Cancel>,
 ) -> impl Stream<Item = Result<RecordBatch, SqlError>> + Send {
     let (sender, receiver) = mpsc::channel(READY_BATCHES_MAX);
-    let task = threads.spawn(async move {
+    let task = memory.threads().spawn(async move {
         let mut batches = pin!(batches);
         while let Some(batch) = batches.next().await {
             if sender.send(batch).await.is_err() {
@@ -189,16 +188,17 @@ fn computed_elsewhere(
             }
         }
     });
-    let state = (receiver, Computation(task), cancel);
+    // The threads last as long as the rows are wanted.
+    let state = (receiver, Computation(task), cancel, memory);
     stream::unfold(Some(state), |state| async move {
-        let (mut receiver, mut computation, cancel) = state?;
+        let (mut receiver, mut computation, cancel, memory) = state?;
         let next = tokio::select! {
             biased;
             () = cancel.cancelled() => Some(Err(SqlError::cancelled())),
             next = receiver.recv() => next,
         };
         match next {
-            Some(Ok(batch)) => Some((Ok(batch), Some((receiver, computation, cancel)))),
+            Some(Ok(batch)) => Some((Ok(batch), Some((receiver, computation, cancel, memory)))),
             Some(Err(error)) => Some((Err(error), None)),
             // Without this, rows that a panic kept back would be missing silently.
             None => match (&mut computation.0).await {

@@ -105,7 +105,7 @@ fn types_follow_postgresql_where_datafusion_differs() {
         "SELECT interval '1 day' = interval '24 hours' AS e, interval '1 month' < interval '31 days' AS l",
         "e:boolean|l:boolean\ntrue|true",
     );
-    check("SELECT * FROM (VALUES (1, 0.005), (2, 1)) v(a, b)", "a:integer|b:numeric(4,3)\n1|0.005\n2|1.000");
+    check("SELECT * FROM (VALUES (1, 0.005), (2, 1)) v(a, b)", "a:integer|b:numeric(13,3)\n1|0.005\n2|1.000");
     check("SELECT sum(DISTINCT a) AS d, count(DISTINCT s) AS c FROM t", "d:bigint|c:bigint\n30|3");
     check("SELECT DISTINCT ON (a > 5) a FROM t WHERE a IS NOT NULL ORDER BY a > 5, a DESC", "a:integer\n0\n20");
     check("SELECT generate_series(1, 2) AS g", "g:bigint\n1\n2");

@@ -163,6 +163,10 @@ fn known_error(message: &str) -> Option<SqlError> {
 }
 
 fn plan_error(message: &str) -> (SqlError, Option<String>) {
+    if let Some(parts) = message.split_once("could not parse compound identifier from [\"").map(|(_, parts)| parts) {
+        let table = parts.split('"').next().unwrap_or_default();
+        return (missing_from(table), Some(table.to_owned()));
+    }
     let message = first_line(message);
     if let Some(error) = known_error(&message) {
         return (error, None);

@@ -23,6 +23,17 @@ fn main() {
     trials.extend(tokio_postgres::trials());
     trials.extend(crash::trials());
     trials.extend(sql_files::trials());
+    // What is known to fail, by name: a list that may only shrink.
+    let failing = include_str!("failing.txt").lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let failing: std::collections::BTreeSet<&str> = failing.collect();
+    if std::env::var_os("TESTING_ALL").is_none() {
+        let all = trials.len();
+        trials.retain(|trial| !failing.contains(trial.name()));
+        println!(
+            "{} of {all} tests are known to fail and left out (tests/it/failing.txt; TESTING_ALL=1 runs them)",
+            all - trials.len()
+        );
+    }
     let outcome = libtest_mimic::run(&arguments, trials);
     Postgres::stop_shared();
     outcome.exit();
