@@ -118,7 +118,7 @@ fn plan_errors_are_postgresqls() {
     check("SELECT count(count(*)) FROM t", "42803: aggregate function calls cannot be nested");
     check("SELECT x.a FROM t", "42P01 at 8: missing FROM-clause entry for table \"x\"");
     check("SELECT nope.* FROM t", "42P01: missing FROM-clause entry for table \"nope\"");
-    check("SELECT count(a, b) FROM t", "42883 at 8: function count(integer, bigint) does not exist");
+    check("SELECT count(a, b) FROM t", "42883: function count(integer, bigint) does not exist");
     check("SELECT a FROM t ORDER BY 3", "42P10: ORDER BY position 3 is not in select list");
     check("SELECT NOT a FROM t", "42804: argument of NOT must be type boolean, not type integer");
     check("SELECT id FROM t WHERE a", "42804: argument of WHERE must be type boolean, not type integer");
