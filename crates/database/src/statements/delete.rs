@@ -1,4 +1,4 @@
-//! DELETE.
+//! DELETE: how the statement is carried out.
 
 use arrow::array::ArrayRef;
 use sql::DeletePlan;

@@ -1,4 +1,4 @@
-//! DISCARD.
+//! DISCARD: how the statement is carried out.
 
 use sql::ast;
 

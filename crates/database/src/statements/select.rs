@@ -1,4 +1,4 @@
-//! Queries.
+//! Queries: how the statement is carried out.
 
 use arrow::array::ArrayRef;
 use futures::StreamExt;

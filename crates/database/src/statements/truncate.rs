@@ -1,4 +1,4 @@
-//! TRUNCATE.
+//! TRUNCATE: how the statement is carried out.
 
 use std::ops::ControlFlow;
 

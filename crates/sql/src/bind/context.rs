@@ -210,7 +210,7 @@ impl ContextProvider for Binder<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        Some(Arc::new(Types))
+        Some(Arc::new(SqlTypes))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
@@ -257,9 +257,9 @@ impl ContextProvider for Binder<'_> {
 
 /// SQL types as fields with our metadata.
 #[derive(Debug)]
-struct Types;
+struct SqlTypes;
 
-impl TypePlanner for Types {
+impl TypePlanner for SqlTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
         let found = SqlType::from_ast(sql_type).map_err(failure)?;
         Ok(Some(Arc::new(found.field("", true))))

@@ -1,4 +1,4 @@
-//! DELETE.
+//! DELETE: how the statement is carried out.
 
 use datafusion::sql::sqlparser::ast::{self, SelectItem, TableFactor};
 

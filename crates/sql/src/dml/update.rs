@@ -1,4 +1,4 @@
-//! UPDATE.
+//! UPDATE: how the statement is carried out.
 
 use std::sync::Arc;
 

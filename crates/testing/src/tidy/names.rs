@@ -16,7 +16,6 @@ const SYNONYMS: &[&str] = &[
     "arrangement",
     "frontier",
     "tick",
-    "savepoint",
     "tombstone",
     "hydrate",
     "peek",
