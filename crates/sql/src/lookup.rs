@@ -42,7 +42,7 @@ impl KeyLookup {
         let columns = &relation.columns;
         let place = |name: &str| columns.index_of(name).ok();
         let names: Vec<String> = match output {
-            Some(exprs) => exprs.iter().map(|e| plain_column(e)).collect::<Option<_>>()?,
+            Some(exprs) => exprs.iter().map(plain_column).collect::<Option<_>>()?,
             None => filter.input.schema().fields().iter().map(|f| f.name().clone()).collect(),
         };
         let projection = names.iter().map(|n| place(n)).collect::<Option<Vec<_>>>()?;

@@ -1,5 +1,7 @@
 //! Tests of databases through sessions.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
 mod catalog;
 mod client;
 mod copy;

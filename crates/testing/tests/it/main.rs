@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p testing --test it -- slt/operators` runs a part, as with any test binary.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
 mod crash;
 mod differential;
 mod documents;
