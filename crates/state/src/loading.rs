@@ -1,5 +1,6 @@
 //! How far the background loading of a table is, for those who must wait for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex};
@@ -56,4 +57,10 @@ impl Loading {
         }
         self.changed.notify_all();
     }
+}
+
+/// A load's result, also if it panics: whoever waits for it must not wait for ever.
+pub(crate) fn caught(load: impl FnOnce() -> Result<(), StateError>) -> Result<(), StateError> {
+    let panicked = |_| Err(StateError::Store { message: "the loading of stored rows panicked".to_owned() });
+    catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(panicked)
 }

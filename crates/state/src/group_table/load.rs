@@ -14,6 +14,7 @@ use super::index::SlotIndex;
 use super::keys::KeyRows;
 use super::{GroupTable, Groups, write_key};
 use crate::keys::Key;
+use crate::loading::caught;
 use crate::{StateError, StateStore};
 
 /// Rows read from the store and added under one lock.
@@ -23,7 +24,7 @@ const SLICE_ROWS: usize = 2048;
 pub(super) fn warm_up(table: &Arc<GroupTable>) {
     let weak = Arc::downgrade(table);
     let spawned = std::thread::Builder::new().name("keyfold-load".to_owned()).spawn(move || {
-        let result = load_all(&weak);
+        let result = caught(|| load_all(&weak));
         if let Some(table) = weak.upgrade() {
             table.loading.finish(result);
         }

@@ -11,9 +11,10 @@ use changelog::KEY_GROUP_COUNT;
 
 use super::checkpoint::{ID_BITS, VALUE_VERSION};
 use super::segment::Segment;
-use super::segments::SEGMENT_ROWS_MAX;
+use super::segments::{SEGMENT_BYTES_MAX, SEGMENT_ROWS_MAX};
 use super::{RowStore, Rows};
 use crate::keys::{state_row_key, state_table_prefix};
+use crate::loading::caught;
 use crate::{StateError, StateStore};
 
 /// Starts the loading, if there is something to load from; it ends by itself when the row store is dropped.
@@ -21,7 +22,7 @@ pub(super) fn start(rows: &Arc<RowStore>) {
     let Some(store) = rows.options.store.clone() else { return };
     let weak = Arc::downgrade(rows);
     let spawned = std::thread::Builder::new().name("keyfold-load".to_owned()).spawn(move || {
-        let result = load_all(&weak, store.as_ref());
+        let result = caught(|| load_all(&weak, store.as_ref()));
         if let Some(rows) = weak.upgrade() {
             rows.loading.finish(result);
         }
@@ -54,7 +55,7 @@ fn load_all(weak: &Weak<RowStore>, store: &dyn StateStore) -> Result<(), StateEr
             return ControlFlow::Break(());
         }
         result = slice.add(&key[prefix.len()..], value).map(|id| highest = highest.max(id));
-        if result.is_ok() && slice.stored.len() == SEGMENT_ROWS_MAX {
+        if result.is_ok() && slice.is_full() {
             let Some(rows) = weak.upgrade() else { return ControlFlow::Break(()) };
             result = rows.add_loaded(std::mem::take(&mut slice));
         }
@@ -70,6 +71,10 @@ fn load_all(weak: &Weak<RowStore>, store: &dyn StateStore) -> Result<(), StateEr
 }
 
 impl Slice {
+    fn is_full(&self) -> bool {
+        self.stored.len() >= SEGMENT_ROWS_MAX || self.bytes.len() >= SEGMENT_BYTES_MAX
+    }
+
     /// Adds a stored row and returns the id it is stored under.
     fn add(&mut self, below: &[u8], value: &[u8]) -> Result<u64, StateError> {
         let damaged = |reason: &str| StateError::Damaged { place: "row store".to_owned(), reason: reason.to_owned() };

@@ -18,6 +18,8 @@ pub(super) const SEGMENT_ROWS_MAX: usize = 32 << 10;
 const RECLAIMED_ROWS_MAX: usize = 8 << 10;
 /// The levels of merging: so many segments at the end, each of at most so many rows, become one.
 const LEVELS: [(usize, usize); 2] = [(64, 64), (16, 2048)];
+/// Bytes that are loaded or merged into a segment, at most: a column of text holds 2 GiB.
+pub(super) const SEGMENT_BYTES_MAX: usize = 64 << 20;
 /// Half-empty segments (and an eighth of all), or rows in them, that are waited for before the list is gone through.
 const STALE_SEGMENTS: usize = 16;
 const STALE_ROWS: usize = 1024;
@@ -139,9 +141,10 @@ impl Segments {
             let segment = if is_stale(&segment) { segment.reclaim(retained.0)? } else { Some(segment) };
             let Some(segment) = segment else { continue };
             let (count_max, rows_max) = LEVELS[1];
-            small_count = if segment.row_count() <= rows_max { small_count + 1 } else { 0 };
+            let is_small = segment.row_count() <= rows_max;
+            small_count = if is_small { (small_count + 1).min(count_max) } else { 0 };
             kept.push(segment);
-            if small_count == count_max {
+            if small_count == count_max && may_merge(&kept[kept.len() - small_count..]) {
                 let small = kept.split_off(kept.len() - small_count);
                 kept.push(Segment::concat(&small, retained.0)?);
                 small_count = 0;
@@ -162,7 +165,7 @@ impl Segments {
         for (count, rows_max) in LEVELS {
             let Some(start) = self.list.len().checked_sub(count) else { continue };
             // The oldest of them tells fastest whether there are enough.
-            if self.list[start..].iter().all(|s| s.row_count() <= rows_max) {
+            if self.list[start..].iter().all(|s| s.row_count() <= rows_max) && may_merge(&self.list[start..]) {
                 let small = self.list.split_off(start);
                 let stale = small.iter().filter(|s| is_stale(s));
                 let (stale_count, stale_rows) = stale.fold((0, 0), |(n, rows), s| (n + 1, rows + s.row_count()));
@@ -178,6 +181,10 @@ impl Segments {
         }
         Ok(())
     }
+}
+
+fn may_merge(segments: &[Segment]) -> bool {
+    segments.iter().map(Segment::memory_bytes).sum::<usize>() <= SEGMENT_BYTES_MAX
 }
 
 /// Whether at least half of the rows are of no use to anyone.

@@ -159,12 +159,9 @@ fn a_failed_commit_changes_nothing() {
 const CHILD_DIR: &str = "KEYFOLD_TEST_STORE_DIR";
 const CHILD_ROWS: u64 = 2000;
 
-/// Not a test by itself: the process that `kills_leave_whole_commits` kills. Every commit writes its number into all rows.
-#[test]
-#[ignore = "run by kills_leave_whole_commits"]
-fn committing_child() {
-    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
-    let store = open(Path::new(&dir), 4 << 10, 16 << 10);
+/// The process that `kills_leave_whole_commits` kills. Every commit writes its number into all rows.
+fn commit_until_killed(dir: &Path) -> ! {
+    let store = open(dir, 4 << 10, 16 << 10);
     let mut number = number_in(store.as_ref()).unwrap_or(0);
     loop {
         number += 1;
@@ -188,11 +185,14 @@ fn number_in(store: &dyn StateStore) -> Option<u64> {
 /// Killed at any moment, the store has the last acknowledged commit or the one after it, whole.
 #[test]
 fn kills_leave_whole_commits() {
+    if let Some(dir) = std::env::var_os(CHILD_DIR) {
+        commit_until_killed(Path::new(&dir));
+    }
     let dir = tempfile::tempdir().expect("a directory");
     let mut commits = 0;
     for round in 0..12u64 {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["store::tests::committing_child", "--exact", "--ignored", "--nocapture"])
+            .args(["store::tests::kills_leave_whole_commits", "--exact", "--nocapture"])
             .env(CHILD_DIR, dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
