@@ -22,6 +22,7 @@ use crate::DatabaseError;
 use crate::catalog::{Catalog, Live};
 use crate::clock::{Clock, now_micros};
 use crate::database::CatalogCell;
+use crate::error::caught;
 
 /// Checkpoints that `sys.checkpoints` remembers.
 const REMEMBERED_MAX: usize = 100;
@@ -179,7 +180,8 @@ impl Writer {
     fn run(&self, queue: &Receiver<Work>) {
         for work in queue {
             let result = match work {
-                Work::Write { begun, extra } => self.write(begun, extra),
+                // One that panics is given up, as one that fails.
+                Work::Write { begun, extra } => caught(|| self.write(begun, extra)).flatten(),
                 Work::Delete { tables } => {
                     let dropped_prefixes = tables.into_iter().map(state_table_prefix).collect();
                     self.store.commit(WriteSet { rows: Vec::new(), dropped_prefixes }).map_err(DatabaseError::from)

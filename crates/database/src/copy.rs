@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::FieldRef;
 
+use crate::session::surviving;
 use crate::{DatabaseError, Session, statements};
 
 /// The form of the copied bytes.
@@ -76,7 +77,7 @@ impl CopyIn {
     /// # Errors
     /// Those of an INSERT of the rows. The transaction has then failed.
     pub async fn finish(self, session: &mut Session) -> Result<String, DatabaseError> {
-        let written = statements::finish_copy(session, self.table, &self.columns, &self.rows).await;
+        let written = surviving(statements::finish_copy(session, self.table, &self.columns, &self.rows)).await;
         session.end_statement(written.map(|count| format!("COPY {count}"))).await
     }
 

@@ -259,7 +259,7 @@ impl Database {
                     gone.push(id);
                 }
                 Live::Source => drop(boundary.positions.remove(&relation.id())),
-                Live::View | Live::Creating => {}
+                Live::View | Live::Creating | Live::Failed(_) => {}
             }
         }
         self.refresh_sources(boundary);
@@ -276,12 +276,19 @@ impl Database {
     /// If the database has failed.
     pub fn checkpoint_blocking(&self) -> Result<(), DatabaseError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        checkpoints.wait();
-        let begun = Arc::clone(checkpoints);
-        self.clock.at_boundary_blocking(move |boundary| {
-            let positions: BTreeMap<RelationId, Position> = boundary.positions.clone();
-            begun.begin(boundary.epoch, boundary.wall_clock, &positions);
-        })?;
+        let mut begun = false;
+        while !begun {
+            checkpoints.wait();
+            let checkpoints = Arc::clone(checkpoints);
+            begun = self.clock.at_boundary_blocking(move |boundary| {
+                // The clock may have begun one by itself meanwhile.
+                let free = !checkpoints.is_writing();
+                if free {
+                    checkpoints.begin(boundary.epoch, boundary.wall_clock, boundary.positions);
+                }
+                free
+            })?;
+        }
         checkpoints.wait();
         self.clock.progress().failure().map_or(Ok(()), Err)
     }

@@ -1,6 +1,8 @@
 //! What a client is told when a statement fails, and what it is told beside an answer.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::error::ArrowError;
 use changelog::SqlState;
@@ -47,6 +49,12 @@ impl DatabaseError {
         DatabaseError::new("57014", "canceling statement due to user request")
     }
 
+    /// 40001: what the transaction has read or wants to change is no longer as it saw it.
+    #[must_use]
+    pub fn conflict(message: &str) -> DatabaseError {
+        DatabaseError::new("40001", message).with_hint("Retry the transaction.")
+    }
+
     /// 57P01: the database was stopped.
     #[must_use]
     pub fn stopped() -> DatabaseError {
@@ -73,6 +81,19 @@ impl DatabaseError {
         self.position = Some(position);
         self
     }
+}
+
+/// What `run` gives, or XX000 if it panics: a mistake of ours in one piece of work must not end the threads that others
+/// need.
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, DatabaseError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panicked(panic.as_ref()))
+}
+
+/// XX000 for a panic.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> DatabaseError {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    DatabaseError::internal(format!("the server's code panicked: {text}"))
 }
 
 impl From<sql::SqlError> for DatabaseError {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use changelog::{ChangeBatch, ChangelogMode, Epoch};
 use connectors::{Position, ReadLimit, SourceReader};
 use crossbeam_channel::{Receiver, bounded};
 use dataflow::{Backfill, DataflowPlan, Job};
-use state::{Pin, ReadTable};
+use state::{Pin, ReadTable, StateError};
 
 use crate::DatabaseError;
 
@@ -45,6 +47,57 @@ impl ViewJob {
     }
 }
 
+/// A materialized view that has no job: its query could not be lowered again, or its inputs are not there. Whoever
+/// reads it is told why.
+#[derive(Debug)]
+pub struct FailedView {
+    columns: SchemaRef,
+    /// What its readers are told.
+    pub failure: DatabaseError,
+}
+
+impl FailedView {
+    /// The view of this name and these columns.
+    #[must_use]
+    pub fn new(name: &str, columns: SchemaRef, why: &DatabaseError) -> FailedView {
+        let message = format!("materialized view \"{name}\" could not be opened: {}", why.message);
+        let failure = DatabaseError::new("55000", message).with_hint("Drop it and create it again.");
+        FailedView { columns, failure }
+    }
+
+    fn unreadable(&self) -> StateError {
+        StateError::Unreadable { message: self.failure.message.clone() }
+    }
+}
+
+impl ReadTable for FailedView {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.columns)
+    }
+
+    fn scan(
+        &self,
+        _partition: usize,
+        _epoch: Epoch,
+        _projection: Option<&[usize]>,
+        _visit: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), StateError> {
+        Err(self.unreadable())
+    }
+
+    fn lookup(&self, _epoch: Epoch, _keys: &[ArrayRef]) -> Result<RecordBatch, StateError> {
+        Err(self.unreadable())
+    }
+
+    fn row_count(&self) -> usize {
+        0
+    }
+
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
 fn check_empty(errors: &dyn ReadTable, epoch: Epoch) -> Result<(), DatabaseError> {
     let mut first: Option<(String, String)> = None;
     for partition in 0..errors.partition_count() {
@@ -68,7 +121,8 @@ fn check_empty(errors: &dyn ReadTable, epoch: Epoch) -> Result<(), DatabaseError
 
 /// The rows of a table or materialized view as of a pinned epoch.
 pub struct TableBackfill {
-    batches: Receiver<Result<ChangeBatch, String>>,
+    /// `None` after the last one: a reader that ends without it has not read all.
+    batches: Receiver<Result<Option<ChangeBatch>, String>>,
 }
 
 impl TableBackfill {
@@ -82,7 +136,7 @@ impl TableBackfill {
             let _pin = pin;
             for partition in 0..table.partition_count() {
                 let read = table.scan(partition, epoch, None, &mut |batch| match sender
-                    .send(Ok(ChangeBatch::insertions(batch)))
+                    .send(Ok(Some(ChangeBatch::insertions(batch))))
                 {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
@@ -93,6 +147,7 @@ impl TableBackfill {
                     return;
                 }
             }
+            let _ = sender.send(Ok(None));
         };
         std::thread::Builder::new()
             .name("backfill".to_owned())
@@ -105,9 +160,8 @@ impl TableBackfill {
 impl Backfill for TableBackfill {
     fn next(&mut self) -> Result<Option<ChangeBatch>, String> {
         match self.batches.recv() {
-            Ok(Ok(batch)) => Ok(Some(batch)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Ok(None),
+            Ok(read) => read,
+            Err(_) => Err("the reader stopped before the end".to_owned()),
         }
     }
 }

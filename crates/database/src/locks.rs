@@ -57,6 +57,12 @@ impl TableLocks {
         }
     }
 
+    /// Takes a table's write lock for a session if nobody has it.
+    pub fn try_acquire(self: &Arc<TableLocks>, table: &Table, session: i32) -> Option<TableLock> {
+        let guard = Arc::clone(&table.write_lock).try_lock_owned().ok()?;
+        Some(self.held(table.oid, session, guard))
+    }
+
     fn held(self: &Arc<TableLocks>, table: u32, session: i32, guard: OwnedMutexGuard<()>) -> TableLock {
         let mut state = self.state.lock();
         state.holders.insert(table, session);

@@ -2,7 +2,8 @@
 //!
 //! 1. Read the catalog and what the checkpoint is of (epoch C).
 //! 2. Open tables and start jobs as of C, in the order of their OIDs, which is one in which inputs come first. A job that
-//!    the checkpoint does not have is backfilled from its inputs.
+//!    the checkpoint does not have is backfilled from its inputs. A view whose job cannot be started is marked as
+//!    failed, with those above it; everything else is opened.
 //! 3. Delete state that belongs to nothing: of objects that were dropped, or jobs that never caught up.
 //! 4. Run the journal's epochs after C with the numbers and inputs that they had.
 //! 5. Start the clock and the readers of sources.
@@ -25,12 +26,13 @@ use state::{
 };
 
 use crate::DatabaseError;
-use crate::catalog::{CatalogChange, Definition, Kind, Live, Relation, load};
+use crate::catalog::{Catalog, CatalogChange, Definition, Kind, Live, Relation, load};
 use crate::checkpoint::{CheckpointMeta, Checkpoints, read_meta};
 use crate::clock::{Boundary, Clock, ClockOptions, ClockThread, EpochRecord, Progress, decode_record};
 use crate::database::{CatalogCell, Database, DatabaseOptions};
 use crate::dead_letters::{DEAD_LETTERS_OID, DeadLetters};
-use crate::job::read_range;
+use crate::error::caught;
+use crate::job::{FailedView, read_range};
 use crate::session::StatementCatalog;
 use crate::sources::{SourceReaders, open_reader};
 use crate::table::table_state_id;
@@ -50,7 +52,11 @@ pub fn open(options: DatabaseOptions) -> Result<Arc<Database>, DatabaseError> {
         meta.positions.iter().map(|(oid, position)| (RelationId(*oid), position.clone())).collect();
     let boundary = Boundary { epoch: Epoch(meta.epoch), wall_clock: meta.wall_clock, positions: &mut positions };
     let known = open_relations(&database, &meta, &boundary)?;
-    delete_unknown_state(&database, &known)?;
+    // A view that could not be opened may be part of the checkpoint; its state is not counted on any more once there
+    // is another.
+    if !database.catalog().relations().any(|relation| matches!(relation.live, Live::Failed(_))) {
+        delete_unknown_state(&database, &known)?;
+    }
 
     let mut replay = Replay {
         database: &database,
@@ -168,7 +174,13 @@ fn open_relations(
             }
             Kind::Source { .. } => Live::Source,
             Kind::View { .. } => Live::View,
-            Kind::MaterializedView { .. } => open_view(database, &definition, meta, boundary, &mut known)?,
+            Kind::MaterializedView { .. } => {
+                let opened = caught(|| open_view(database, &definition, meta, boundary, &mut known)).flatten();
+                match opened {
+                    Ok(live) => live,
+                    Err(error) => failed_view(database, &definition, &error)?,
+                }
+            }
         };
         let columns = match &live {
             Live::MaterializedView(view) => view.job.results.schema(),
@@ -189,6 +201,7 @@ fn open_view(
     known: &mut BTreeSet<StateTableId>,
 ) -> Result<Live, DatabaseError> {
     let Kind::MaterializedView { query, on_error } = &definition.kind else { return Ok(Live::View) };
+    check_below(&database.catalog(), definition)?;
     let view = sql::lower_view(&sql::parse_query(query)?, &StatementCatalog::of_database(database))?;
     let tables = state_table_ids(JobId(definition.oid), &view.plan);
     let restore = meta.jobs.contains(&definition.oid);
@@ -201,6 +214,27 @@ fn open_view(
     let job = database.start_job(definition.oid, &view, *on_error, restore, boundary)?;
     job.job.wait_caught_up()?;
     Ok(Live::MaterializedView(Arc::new(job)))
+}
+
+/// Fails if a view below, directly or through other views, could not be opened.
+fn check_below(catalog: &Catalog, definition: &Definition) -> Result<(), DatabaseError> {
+    let mut below = definition.depends_on.clone();
+    while let Some(relation) = below.pop().and_then(|oid| catalog.relation(oid)) {
+        if let Live::Failed(view) = &relation.live {
+            return Err(view.failure.clone());
+        }
+        below.extend(&relation.definition.depends_on);
+    }
+    Ok(())
+}
+
+/// A view without a job, and why it has none.
+fn failed_view(database: &Database, definition: &Definition, why: &DatabaseError) -> Result<Live, DatabaseError> {
+    tracing::error!(view = %definition.name, "cannot be opened: {why}");
+    // Whether there is such a job depends on how far it came.
+    let _ = database.engine.drop_job(JobId(definition.oid));
+    let columns = definition.arrow_schema()?;
+    Ok(Live::Failed(Arc::new(FailedView::new(&definition.name, columns, why))))
 }
 
 /// Deletes the stored rows of state tables that belong to nothing.
@@ -304,3 +338,6 @@ impl Replay<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::DatabaseError;
 use crate::catalog::{Catalog, Kind, Relation};
 use crate::clock::{Clock, SourceInput};
+use crate::error::caught;
 
 /// Rows of one batch.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -145,7 +146,7 @@ impl Run {
         let mut backoff = BACKOFF_MIN;
         let mut position = start.clone();
         while !self.stopped() {
-            match self.read_on(&mut position, &mut backoff) {
+            match caught(|| self.read_on(&mut position, &mut backoff)).flatten() {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(source = %self.relation.definition.name, "{error}");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -193,12 +194,18 @@ fn read_beside(
 ) -> stream::BoxStream<'static, Result<RecordBatch>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD_MAX);
     tokio::task::spawn_blocking(move || {
-        read_partition(read.as_ref(), partition, projection.as_deref(), &schema, &at, &mut |batch| match sender
-            .blocking_send(batch)
-        {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+        let read = AssertUnwindSafe(|| {
+            read_partition(read.as_ref(), partition, projection.as_deref(), &schema, &at, &mut |batch| match sender
+                .blocking_send(batch)
+            {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            });
         });
+        if catch_unwind(read).is_err() {
+            // Without this the rows that are missing would be missing silently.
+            let _ = sender.blocking_send(Err(failure(SqlError::internal("the reading of a relation panicked"))));
+        }
     });
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|batch| (batch, receiver)) }).boxed()
 }

@@ -7,7 +7,7 @@ use changelog::{ChangelogMode, RelationId};
 use state::ReadTable;
 
 use super::{Catalog, Definition, Kind};
-use crate::job::ViewJob;
+use crate::job::{FailedView, ViewJob};
 use crate::table::Table;
 
 /// A relation of a catalog snapshot.
@@ -36,6 +36,8 @@ pub enum Live {
     Creating,
     /// A materialized view and its job.
     MaterializedView(Arc<ViewJob>),
+    /// A materialized view that could not be opened; it can only be dropped.
+    Failed(Arc<FailedView>),
 }
 
 impl Relation {
@@ -51,6 +53,7 @@ impl Relation {
         match &self.live {
             Live::Table(table) => Some(Arc::clone(&table.rows) as Arc<dyn ReadTable>),
             Live::MaterializedView(view) => Some(Arc::clone(&view.job.results)),
+            Live::Failed(view) => Some(Arc::clone(view) as Arc<dyn ReadTable>),
             Live::Source | Live::View | Live::Creating => None,
         }
     }

@@ -22,17 +22,22 @@ use changelog::{ChangeBatch, Epoch, RelationId};
 use connectors::{DeadLetter, Position};
 use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{RwLock, oneshot};
+use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
 
 pub use progress::Progress;
 pub use record::{EpochRecord, decode_record, encode_write};
 pub use thread::{ClockOptions, ClockThread, now_micros};
 
 use crate::DatabaseError;
+use crate::error::caught;
 use crate::table::Table;
 
 /// Batches of one source that may wait for the clock.
 const SOURCE_BATCHES_MAX: usize = 4;
+/// Bytes of a transaction's changes, at most.
+const TRANSACTION_BYTES_MAX: usize = 1 << 30;
+/// Bytes of an epoch's changes above which further ones wait for the next; a record of the journal has 4 GiB at most.
+const EPOCH_BYTES_MAX: usize = 2 << 30;
 
 /// The clock, as writers, source readers and statements see it.
 pub struct Clock {
@@ -43,6 +48,8 @@ pub struct Clock {
     taken: Condvar,
     /// Held shared while a writer stages; the clock closes an epoch, and runs boundary tasks, when nobody does.
     gate: RwLock<()>,
+    /// Held by those whose changes depend on what they read, while they check that and stage.
+    serial: Mutex<()>,
     progress: Arc<Progress>,
 }
 
@@ -50,6 +57,8 @@ pub struct Clock {
 struct Open {
     epoch: Epoch,
     writes: Vec<StagedWrite>,
+    /// Bytes of the writes that are in it, or about to be.
+    write_bytes: usize,
     sources: BTreeMap<RelationId, VecDeque<SourceInput>>,
     tasks: Vec<BoundaryTask>,
     /// The clock has stopped or shall stop.
@@ -99,13 +108,20 @@ impl Clock {
     /// A clock whose next epoch follows `last`. A `ClockThread` must run it.
     #[must_use]
     pub fn new(last: Epoch, progress: Arc<Progress>) -> Arc<Clock> {
-        let open =
-            Open { epoch: last.next(), writes: Vec::new(), sources: BTreeMap::new(), tasks: Vec::new(), stop: false };
+        let open = Open {
+            epoch: last.next(),
+            writes: Vec::new(),
+            write_bytes: 0,
+            sources: BTreeMap::new(),
+            tasks: Vec::new(),
+            stop: false,
+        };
         Arc::new(Clock {
             open: Mutex::new(open),
             arrived: Condvar::new(),
             taken: Condvar::new(),
             gate: RwLock::new(()),
+            serial: Mutex::new(()),
             progress,
         })
     }
@@ -119,9 +135,15 @@ impl Clock {
     /// Applies changes to their tables and makes them part of the open epoch, whose number is given back. The caller
     /// holds the tables' locks; it may let go of them then, and waits for the epoch to become visible.
     ///
+    /// `reads`: the changes rest on how these tables were as of an epoch.
+    ///
     /// # Errors
-    /// If the database has failed or stopped.
-    pub async fn stage(&self, writes: Vec<(Arc<Table>, Vec<ChangeBatch>)>) -> Result<Epoch, DatabaseError> {
+    /// 40001 if one of `reads` has changed since; if the database has failed or stopped.
+    pub async fn stage(
+        &self,
+        writes: Vec<(Arc<Table>, Vec<ChangeBatch>)>,
+        reads: Option<(Vec<Arc<Table>>, Epoch)>,
+    ) -> Result<Epoch, DatabaseError> {
         let mut staged = Vec::new();
         for (table, changes) in &writes {
             for batch in changes {
@@ -130,9 +152,16 @@ impl Clock {
                 staged.push(StagedWrite { relation, changes: batch.clone(), record });
             }
         }
-        let _gate = self.gate.read().await;
-        if let Some(failure) = self.progress.failure() {
-            return Err(failure);
+        let bytes: usize = staged.iter().map(|write| write.record.len()).sum();
+        let _gate = self.enter(bytes).await?;
+        // From the check of what was read until the changes are in, no other that depends on reads may come between.
+        let _serial = reads.as_ref().map(|_| self.serial.lock());
+        if let Some((tables, as_of)) = &reads
+            && tables.iter().any(|table| table.changed() > *as_of)
+        {
+            self.open.lock().write_bytes -= bytes;
+            let message = "could not serialize access due to read/write dependencies among transactions";
+            return Err(DatabaseError::conflict(message));
         }
         let epoch = self.open.lock().epoch;
         // Part of the changes may be in when this fails, or panics: nothing may be built on the tables any more.
@@ -158,18 +187,43 @@ impl Clock {
         Ok(epoch)
     }
 
+    /// Lets a writer of so many bytes into the open epoch, or the next one if it has its fill.
+    async fn enter(&self, bytes: usize) -> Result<RwLockReadGuard<'_, ()>, DatabaseError> {
+        if bytes > TRANSACTION_BYTES_MAX {
+            let message = format!("the transaction changes {bytes} bytes of rows");
+            let detail = format!("At most {TRANSACTION_BYTES_MAX} bytes can become visible at once.");
+            return Err(DatabaseError::new("54000", message).with_detail(detail));
+        }
+        loop {
+            let gate = self.gate.read().await;
+            if let Some(failure) = self.progress.failure() {
+                return Err(failure);
+            }
+            let full = {
+                let mut open = self.open.lock();
+                if open.write_bytes + bytes <= EPOCH_BYTES_MAX {
+                    open.write_bytes += bytes;
+                    return Ok(gate);
+                }
+                open.epoch
+            };
+            drop(gate);
+            self.progress.wait(full).await?;
+        }
+    }
+
     /// Runs `task` on the clock's thread between two epochs and gives its result.
     ///
     /// # Errors
-    /// If the database has failed or stopped.
+    /// If the database has failed or stopped; XX000 if the task panicked, which is its own affair: the clock goes on.
     pub async fn at_boundary<T: Send + 'static>(
         &self,
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let (sender, receiver) = oneshot::channel();
         // Whoever gave up waiting needs no answer.
-        self.post(move |boundary| drop(sender.send(task(boundary))))?;
-        receiver.await.map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
+        self.post(move |boundary| drop(sender.send(caught(|| task(boundary)))))?;
+        receiver.await.map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))?
     }
 
     /// As `at_boundary`, on a thread that may block.
@@ -181,11 +235,15 @@ impl Clock {
         task: impl FnOnce(&mut Boundary<'_>) -> T + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let (sender, receiver) = bounded(1);
-        self.post(move |boundary| drop(sender.send(task(boundary))))?;
-        receiver.recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))
+        self.post(move |boundary| drop(sender.send(caught(|| task(boundary)))))?;
+        receiver.recv().map_err(|_| self.progress.failure().unwrap_or_else(DatabaseError::stopped))?
     }
 
-    fn post(&self, task: impl FnOnce(&mut Boundary<'_>) + Send + 'static) -> Result<(), DatabaseError> {
+    /// As `at_boundary`, without waiting for the task.
+    ///
+    /// # Errors
+    /// If the database has failed or stopped.
+    pub fn post(&self, task: impl FnOnce(&mut Boundary<'_>) + Send + 'static) -> Result<(), DatabaseError> {
         let mut open = self.open.lock();
         if open.stop {
             return Err(self.progress.failure().unwrap_or_else(DatabaseError::stopped));

@@ -16,6 +16,7 @@ use super::{Boundary, BoundaryTask, Clock, SourceInput, StagedWrite};
 use crate::DatabaseError;
 use crate::checkpoint::Checkpoints;
 use crate::dead_letters::DeadLetters;
+use crate::error::caught;
 
 /// Epochs that sources may fill ahead of the dataflow; writes are never held back.
 const EPOCHS_AHEAD_MAX: u64 = 4;
@@ -159,6 +160,7 @@ impl Runner {
         let tasks = std::mem::take(&mut open.tasks);
         let checkpoint = self.checkpoint_due();
         let writes = std::mem::take(&mut open.writes);
+        open.write_bytes = 0;
         let mut sources = Vec::new();
         if self.sources_welcome() {
             for (relation, waiting) in &mut open.sources {
@@ -189,14 +191,16 @@ impl Runner {
         self.clock.progress.complete(last);
         self.clock.progress.wait_blocking(last)?;
         for task in turn.tasks {
-            task(&mut Boundary {
-                epoch: last,
-                wall_clock: self.options.wall_clock,
-                positions: &mut self.options.positions,
-            });
+            let mut boundary =
+                Boundary { epoch: last, wall_clock: self.options.wall_clock, positions: &mut self.options.positions };
+            if let Err(error) = caught(|| task(&mut boundary)) {
+                tracing::error!(database = %self.options.name, "between two epochs: {error}");
+            }
         }
         if turn.checkpoint
             && let Some(checkpoints) = &self.options.checkpoints
+            // A task may have begun one.
+            && !checkpoints.is_writing()
         {
             checkpoints.begin(last, self.options.wall_clock, &self.options.positions);
             self.options.checkpointed = last;

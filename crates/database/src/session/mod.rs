@@ -7,10 +7,12 @@ mod settings;
 mod transaction;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
+use futures::FutureExt;
 
 pub use cancel::CancelHandle;
 pub use names::{SessionFacts, StatementCatalog};
@@ -20,6 +22,7 @@ pub use settings::{SETTINGS, Settings, split_names};
 pub(crate) use transaction::{Isolation, Transaction, isolation};
 
 use crate::database::Database;
+use crate::error::{caught, panicked};
 use crate::instance::SessionPlace;
 use crate::{ConnectOptions, DatabaseError, Instance, Notice, Outcome, Severity, pg_catalog, statements};
 
@@ -90,11 +93,11 @@ impl Session {
     /// # Errors
     /// 42601 for what cannot be parsed; in a transaction it has then failed.
     pub fn parse(&mut self, text: &str) -> Result<Vec<Parsed>, DatabaseError> {
-        match sql::parse(text) {
+        match caught(|| sql::parse(text)).and_then(|parsed| parsed.map_err(DatabaseError::from)) {
             Ok(statements) => Ok(statements.into_iter().map(Parsed::new).collect()),
             Err(error) => {
                 self.fail_transaction();
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -108,7 +111,9 @@ impl Session {
         statement: &Parsed,
         parameter_types: &[Option<FieldRef>],
     ) -> Result<Prepared, DatabaseError> {
-        let prepared = self.check_usable(statement).and_then(|()| prepared::prepare(self, statement, parameter_types));
+        let prepared = self
+            .check_usable(statement)
+            .and_then(|()| caught(|| prepared::prepare(self, statement, parameter_types)).flatten());
         if prepared.is_err() {
             self.fail_transaction();
         }
@@ -128,7 +133,7 @@ impl Session {
             return Err(DatabaseError::new("08P01", message));
         }
         self.cancel.begin();
-        let outcome = self.run(statement, parameters).await;
+        let outcome = surviving(self.run(statement, parameters)).await;
         if outcome.is_err() {
             self.fail_transaction();
         }
@@ -240,6 +245,12 @@ impl Session {
         self.cancel.clone()
     }
 
+    /// Ends when the statement that runs, or waits for the client, is cancelled.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let cancel = self.cancel.current();
+        async move { cancel.cancelled().await }
+    }
+
     /// Notices since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -317,6 +328,11 @@ impl Session {
     pub(crate) fn in_transaction_block(&self) -> bool {
         self.transaction.as_ref().is_some_and(Transaction::is_explicit)
     }
+}
+
+/// A statement's outcome, with XX000 for a panic: the session goes on, and so does everybody else.
+pub(crate) async fn surviving<T>(run: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, DatabaseError> {
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 /// Servers run statements on threads of their choice.

@@ -8,6 +8,7 @@ use state::{Pin, ReadTable};
 
 use super::Settings;
 use crate::DatabaseError;
+use crate::catalog::{Catalog, Live};
 use crate::clock::now_micros;
 use crate::database::Database;
 use crate::locks::TableLock;
@@ -21,6 +22,8 @@ pub enum Isolation {
     ReadCommitted,
     /// All statements see what the first one saw; a write to a table that others have changed since fails.
     Snapshot,
+    /// As `Snapshot`, and a transaction that writes fails if others have changed a table that it has read.
+    Serializable,
 }
 
 /// An open transaction.
@@ -34,6 +37,8 @@ pub struct Transaction {
     now_micros: i64,
     /// What all its statements see, if it is a snapshot.
     pin: Option<Pin>,
+    /// The tables it has read, also through views, if it must be serializable.
+    reads: BTreeMap<u32, Arc<Table>>,
     writes: BTreeMap<u32, TableWrites>,
     locks: BTreeMap<u32, TableLock>,
 }
@@ -51,6 +56,7 @@ impl Transaction {
             isolation: isolation(&level),
             now_micros: now_micros(),
             pin: None,
+            reads: BTreeMap::new(),
             writes: BTreeMap::new(),
             locks: BTreeMap::new(),
         }
@@ -103,6 +109,12 @@ impl Transaction {
         !self.writes.is_empty()
     }
 
+    /// Whether it has changed this table.
+    #[must_use]
+    pub fn has_written(&self, oid: u32) -> bool {
+        self.writes.contains_key(&oid)
+    }
+
     /// Fails if it only reads.
     ///
     /// # Errors
@@ -121,7 +133,28 @@ impl Transaction {
     pub fn pin(&mut self, database: &Database) -> Pin {
         match self.isolation {
             Isolation::ReadCommitted => database.pins.pin(),
-            Isolation::Snapshot => self.pin.get_or_insert_with(|| database.pins.pin()).clone(),
+            Isolation::Snapshot | Isolation::Serializable => {
+                self.pin.get_or_insert_with(|| database.pins.pin()).clone()
+            }
+        }
+    }
+
+    /// Whether its snapshot is still to be taken.
+    #[must_use]
+    pub fn lacks_snapshot(&self) -> bool {
+        self.isolation != Isolation::ReadCommitted && self.pin.is_none()
+    }
+
+    /// Notes what a statement reads, by the OIDs of the relations that it names.
+    pub fn note_reads(&mut self, catalog: &Catalog, relations: impl Iterator<Item = u32>) {
+        if self.isolation == Isolation::Serializable {
+            let mut open: Vec<u32> = relations.collect();
+            while let Some(relation) = open.pop().and_then(|oid| catalog.relation(oid)) {
+                match &relation.live {
+                    Live::Table(table) => drop(self.reads.insert(relation.oid, Arc::clone(table))),
+                    _ => open.extend(&relation.definition.depends_on),
+                }
+            }
         }
     }
 
@@ -147,8 +180,7 @@ impl Transaction {
         if let Some(pin) = &self.pin
             && table.changed() > pin.epoch()
         {
-            let message = "could not serialize access due to concurrent update";
-            return Err(DatabaseError::new("40001", message).with_hint("Retry the transaction."));
+            return Err(DatabaseError::conflict("could not serialize access due to concurrent update"));
         }
         self.locks.insert(table.oid, lock);
         Ok(())
@@ -163,7 +195,7 @@ impl Transaction {
     /// Makes all writes visible as one epoch and waits until they are.
     ///
     /// # Errors
-    /// If the database has failed.
+    /// 40001 if it must be serializable and cannot; if the database has failed.
     pub async fn commit(self, database: &Database) -> Result<(), DatabaseError> {
         let mut staged: Vec<(Arc<Table>, Vec<ChangeBatch>)> = Vec::new();
         if !self.failed {
@@ -178,7 +210,11 @@ impl Transaction {
         if staged.is_empty() {
             return Ok(());
         }
-        let epoch = database.clock.stage(staged).await?;
+        let reads = match &self.pin {
+            Some(pin) if !self.reads.is_empty() => Some((self.reads.into_values().collect(), pin.epoch())),
+            _ => None,
+        };
+        let epoch = database.clock.stage(staged, reads).await?;
         // The next writer sees the staged rows; only the answer has to wait for the disk.
         drop(self.locks);
         database.clock.progress().wait(epoch).await
@@ -189,7 +225,8 @@ impl Transaction {
 #[must_use]
 pub fn isolation(level: &str) -> Isolation {
     match level {
-        "serializable" | "repeatable read" => Isolation::Snapshot,
+        "serializable" => Isolation::Serializable,
+        "repeatable read" => Isolation::Snapshot,
         _ => Isolation::ReadCommitted,
     }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use changelog::{JobId, StateTableId};
+use dataflow::DataflowError;
 use sql::{ViewPlan, ast};
 
 use super::create_view::{columns, qualified_query, user_relations, with_column_names};
@@ -32,16 +34,12 @@ pub(super) async fn execute(
         take_name(session, &database, create, text)?
     };
     let Some((definition, view, on_error)) = taken else { return Ok(done("SELECT 0")) };
-    let claim = Claim { database: Arc::clone(&database), oid: definition.oid, kept: false };
+    let mut claim =
+        Claim { database: Arc::clone(&database), oid: definition.oid, state_tables: Vec::new(), kept: false };
     let job = start(&database, definition.oid, view, on_error).await?;
+    claim.state_tables.clone_from(&job.job.state_tables);
     database.creating.lock().insert(definition.oid, Arc::clone(&job.job));
-    let job = match wait_caught_up(session, &database, job).await {
-        Ok(job) => job,
-        Err((job, error)) => {
-            drop_job(&database, &job).await;
-            return Err(error);
-        }
-    };
+    wait_caught_up(session, &database, &job).await?;
     let _change = database.catalog_lock.lock().await;
     let relation = Arc::new(Relation {
         oid: definition.oid,
@@ -49,18 +47,18 @@ pub(super) async fn execute(
         live: Live::MaterializedView(Arc::clone(&job)),
         definition: Arc::new(definition),
     });
-    if let Err(error) = database.change_catalog(&[CatalogChange::PutRelation(relation)]) {
-        drop_job(&database, &job).await;
-        return Err(error);
-    }
+    database.change_catalog(&[CatalogChange::PutRelation(relation)])?;
     claim.keep();
     Ok(Outcome::Done { tag: format!("SELECT {}", job.job.results.row_count()) })
 }
 
-/// The name in the catalog while the view is being created; given back unless kept.
+/// The name in the catalog while the view is being created, and its job. Unless kept, the name is given back and the
+/// job dropped, whatever ended the statement.
 struct Claim {
     database: Arc<Database>,
     oid: u32,
+    /// What its job may have stored.
+    state_tables: Vec<StateTableId>,
     kept: bool,
 }
 
@@ -72,11 +70,29 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.database.creating.lock().remove(&self.oid);
-        if !self.kept {
-            self.database
-                .catalog
-                .update(|catalog| catalog.with(&[CatalogChange::DropRelation(self.oid)], catalog.next_oid));
+        let database = &self.database;
+        database.creating.lock().remove(&self.oid);
+        if self.kept {
+            return;
+        }
+        database.catalog.update(|catalog| catalog.with(&[CatalogChange::DropRelation(self.oid)], catalog.next_oid));
+        let (dropped, id, tables) = (Arc::downgrade(database), JobId(self.oid), std::mem::take(&mut self.state_tables));
+        let posted = database.clock.post(move |boundary| {
+            let Some(database) = dropped.upgrade() else { return };
+            match database.engine.drop_job(id) {
+                // It did not come as far as having a job.
+                Ok(()) | Err(DataflowError::NoSuchJob { .. }) => {}
+                Err(error) => tracing::error!("dropping job {id}: {error}"),
+            }
+            database.refresh_sources(boundary);
+            if let Some(checkpoints) = &database.checkpoints
+                && !tables.is_empty()
+            {
+                checkpoints.delete(tables);
+            }
+        });
+        if let Err(error) = posted {
+            tracing::error!("dropping job {id}: {error}");
         }
     }
 }
@@ -101,6 +117,11 @@ fn take_name(
     let query = with_column_names(&create.query, &create.columns);
     let qualified = qualified_query(&query, &catalog);
     let view = sql::lower_view(&qualified, &catalog)?;
+    for input in view.inputs.iter().filter_map(|input| catalog.snapshot.relation(input.0)) {
+        if let Live::Failed(below) = &input.live {
+            return Err(below.failure.clone());
+        }
+    }
     let definition = Definition {
         oid: database.new_oid(),
         type_oid: database.new_oid(),
@@ -160,48 +181,22 @@ async fn start(
 }
 
 /// Waits for the backfill; a cancelled statement stops waiting.
-async fn wait_caught_up(
-    session: &Session,
-    database: &Arc<Database>,
-    job: Arc<ViewJob>,
-) -> Result<Arc<ViewJob>, (Arc<ViewJob>, DatabaseError)> {
+async fn wait_caught_up(session: &Session, database: &Arc<Database>, job: &ViewJob) -> Result<(), DatabaseError> {
     let cancel = session.cancel.current();
     let waiting = Arc::clone(&job.job);
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("create view".to_owned()).spawn(move || {
-        // Whoever gave up waiting needs no answer.
-        let _ = sender.send(waiting.wait_caught_up());
-    });
-    if let Err(error) = thread {
-        return Err((job, DatabaseError::internal(format!("cannot start a thread: {error}"))));
-    }
+    std::thread::Builder::new()
+        .name("create view".to_owned())
+        .spawn(move || {
+            // Whoever gave up waiting needs no answer.
+            let _ = sender.send(waiting.wait_caught_up());
+        })
+        .map_err(|error| DatabaseError::internal(format!("cannot start a thread: {error}")))?;
     tokio::select! {
         result = receiver => match result {
-            Ok(Ok(())) => Ok(job),
-            Ok(Err(error)) => Err((job, error.into())),
-            Err(_) => Err((job, database.clock.progress().failure().unwrap_or_else(DatabaseError::stopped))),
+            Ok(result) => Ok(result?),
+            Err(_) => Err(database.clock.progress().failure().unwrap_or_else(DatabaseError::stopped)),
         },
-        () = cancel.cancelled() => Err((job, DatabaseError::cancelled())),
-    }
-}
-
-/// Takes back a job that will not be a view.
-async fn drop_job(database: &Arc<Database>, job: &Arc<ViewJob>) {
-    let (dropped, id, tables) = (Arc::downgrade(database), job.job.id, job.job.state_tables.clone());
-    let result = database
-        .clock
-        .at_boundary(move |boundary| {
-            let Some(database) = dropped.upgrade() else { return };
-            if let Err(error) = database.engine.drop_job(id) {
-                tracing::error!("dropping job {id}: {error}");
-            }
-            database.refresh_sources(boundary);
-            if let Some(checkpoints) = &database.checkpoints {
-                checkpoints.delete(tables);
-            }
-        })
-        .await;
-    if let Err(error) = result {
-        tracing::error!("dropping job {id}: {error}");
+        () = cancel.cancelled() => Err(DatabaseError::cancelled()),
     }
 }

@@ -2,36 +2,47 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use changelog::ChangeBatch;
 use sql::{SqlType, ast};
 
 use super::options::{bool_value, unknown_option, with_options};
+use super::rows::{as_table_rows, collect};
 use super::{begin_catalog_change, done};
 use crate::catalog::{CatalogChange, Column, Definition, Kind, Live, PrimaryKey, Relation};
-use crate::session::{Session, StatementCatalog, Transaction};
+use crate::database::Database;
+use crate::session::{Session, StatementCatalog};
+use crate::table::{Table, table_state_id};
 use crate::{DatabaseError, Outcome, Severity};
 
 pub(super) async fn execute(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome, DatabaseError> {
     refuse_unknown(create)?;
     begin_catalog_change(session, "CREATE TABLE").await?;
-    let database = Arc::clone(&session.database);
-    let _change = database.catalog_lock.lock().await;
-    let catalog = session.statement_catalog()?;
-    let (schema, name) = catalog.creation_place(&sql::name_parts(&create.name))?;
-    if create.if_not_exists && catalog.snapshot.relation_named(schema, &name).is_some() {
-        session.notice(Severity::Notice, "42P07", format!("relation \"{name}\" already exists, skipping"));
-        return Ok(done("CREATE TABLE"));
+    if place(session, create)?.is_none() {
+        return skipped(session, create);
     }
-    catalog.snapshot.check_name_free(schema, &name)?;
-    let query = match &create.query {
-        Some(query) => Some(sql::plan_query(query, &catalog, &[])?),
+    // CREATE TABLE AS: the rows come first, so that one that fails leaves nothing.
+    let filled_by = match &create.query {
+        Some(query) => {
+            let plan = sql::plan_query(query, &session.statement_catalog()?, &[])?;
+            let rows = collect(session, &plan, &[]).await?;
+            Some((plan, rows))
+        }
         None => None,
     };
-    let mut columns = match &query {
-        Some(query) => columns_of_query(create, query)?,
+    let database = Arc::clone(&session.database);
+    let _change = database.catalog_lock.lock().await;
+    let Some((schema, name)) = place(session, create)? else { return skipped(session, create) };
+    let catalog = session.statement_catalog()?;
+    let mut columns = match &filled_by {
+        Some((query, _)) => columns_of_query(create, query)?,
         None => create.columns.iter().map(|c| column(c, &catalog)).collect::<Result<Vec<_>, _>>()?,
     };
     check_columns(&columns)?;
     let primary_key = primary_key(session, create, &name, &mut columns)?;
+    if filled_by.is_some() && primary_key.is_some() {
+        return Err(DatabaseError::unsupported("a primary key in CREATE TABLE AS"));
+    }
     let append_only = append_only(create)?;
     let definition = Definition {
         oid: database.new_oid(),
@@ -44,28 +55,62 @@ pub(super) async fn execute(session: &mut Session, create: &ast::CreateTable) ->
         comment: None,
         owner: session.instance()?.options().superuser.clone(),
     };
+    let table = database.open_table(&definition)?;
     let relation = Arc::new(Relation {
         oid: definition.oid,
         columns: definition.arrow_schema()?,
-        live: Live::Table(database.open_table(&definition)?),
+        live: Live::Table(Arc::clone(&table)),
         definition: Arc::new(definition),
     });
-    database.change_catalog(&[CatalogChange::PutRelation(Arc::clone(&relation))])?;
-    match query {
-        Some(query) => fill(session, &relation, &query).await,
-        None => Ok(done("CREATE TABLE")),
+    let mut tag = "CREATE TABLE".to_owned();
+    let made = async {
+        if let Some((_, rows)) = &filled_by {
+            tag = format!("SELECT {}", rows.num_rows());
+            fill(&database, &relation, &table, rows).await?;
+        }
+        database.change_catalog(&[CatalogChange::PutRelation(Arc::clone(&relation))])
+    };
+    match made.await {
+        Ok(()) => Ok(Outcome::Done { tag }),
+        Err(error) => {
+            database.state_tables.remove(table_state_id(relation.oid));
+            Err(error)
+        }
     }
 }
 
-/// CREATE TABLE AS: inserts the query's rows.
-async fn fill(session: &mut Session, relation: &Relation, query: &sql::QueryPlan) -> Result<Outcome, DatabaseError> {
-    session.transaction = Some(Transaction::new(&session.settings, false));
-    let described = relation.to_sql(&session.database.catalog());
-    let rows = super::rows::collect(session, query, &[]).await?;
-    let rows = super::rows::as_table_rows(&described, rows.columns())?;
-    let target = super::target::lock_table(session, relation.oid).await?;
-    let count = super::insert::insert(session, &target, rows)?.num_rows();
-    Ok(Outcome::Done { tag: format!("SELECT {count}") })
+/// The new table's schema and name; none if there is such a relation and that is fine.
+fn place(session: &Session, create: &ast::CreateTable) -> Result<Option<(u32, String)>, DatabaseError> {
+    let catalog = session.statement_catalog()?;
+    let (schema, name) = catalog.creation_place(&sql::name_parts(&create.name))?;
+    if create.if_not_exists && catalog.snapshot.relation_named(schema, &name).is_some() {
+        return Ok(None);
+    }
+    catalog.snapshot.check_name_free(schema, &name)?;
+    Ok(Some((schema, name)))
+}
+
+fn skipped(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome, DatabaseError> {
+    let name = sql::name_parts(&create.name).pop().unwrap_or_default();
+    session.notice(Severity::Notice, "42P07", format!("relation \"{name}\" already exists, skipping"));
+    Ok(done("CREATE TABLE"))
+}
+
+/// CREATE TABLE AS: the query's rows are durable before the table is in the catalog, which makes both at once visible.
+/// Rows of a table that is not in the catalog are forgotten by a restart.
+async fn fill(
+    database: &Database,
+    relation: &Relation,
+    table: &Arc<Table>,
+    rows: &RecordBatch,
+) -> Result<(), DatabaseError> {
+    let rows = as_table_rows(&relation.to_sql(&database.catalog()), rows.columns())?;
+    if rows.num_rows() == 0 {
+        return Ok(());
+    }
+    let changes = vec![ChangeBatch::insertions(rows)];
+    let epoch = database.clock.stage(vec![(Arc::clone(table), changes)], None).await?;
+    database.clock.progress().wait(epoch).await
 }
 
 fn columns_of_query(create: &ast::CreateTable, query: &sql::QueryPlan) -> Result<Vec<Column>, DatabaseError> {

@@ -1,6 +1,6 @@
 //! DROP TABLE, SOURCE, VIEW, MATERIALIZED VIEW, SCHEMA and DATABASE.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sql::{DropSource, ast};
@@ -10,6 +10,7 @@ use super::{begin_catalog_change, done};
 use crate::catalog::{Catalog, CatalogChange, Live, Relation, Schema};
 use crate::locks::TableLock;
 use crate::session::{Session, StatementCatalog};
+use crate::table::Table;
 use crate::{DatabaseError, Notice, Outcome, Severity};
 
 /// What is dropped, as messages call it, and the tag.
@@ -73,7 +74,29 @@ async fn drop_relations(
 ) -> Result<Outcome, DatabaseError> {
     begin_catalog_change(session, dropped.tag()).await?;
     let database = Arc::clone(&session.database);
-    let _change = database.catalog_lock.lock().await;
+    let mut held = HeldTables::default();
+    loop {
+        let change = database.catalog_lock.lock().await;
+        let all = chosen(session, dropped, names, if_exists, cascade)?;
+        let Some(busy) = held.take_free(session, &all) else {
+            database.drop_relations(all, Vec::new()).await?;
+            return Ok(done(dropped.tag()));
+        };
+        drop(change);
+        held.wait_for(session, &busy).await?;
+    }
+}
+
+/// The relations that the statement drops.
+fn chosen(
+    session: &mut Session,
+    dropped: Dropped,
+    names: &[Vec<String>],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<Vec<Arc<Relation>>, DatabaseError> {
+    // Those of an earlier try.
+    drop(session.take_notices());
     let catalog = session.statement_catalog()?;
     let mut found = Vec::new();
     for name in names {
@@ -94,10 +117,7 @@ async fn drop_relations(
         [single] => format!("{} {}", dropped.noun(), single.join(".")),
         _ => "desired object(s)".to_owned(),
     };
-    let all = with_dependents(session, &catalog.snapshot, &found, cascade, &what)?;
-    let _locks = lock_tables(session, &all).await?;
-    database.drop_relations(all, Vec::new()).await?;
-    Ok(done(dropped.tag()))
+    with_dependents(session, &catalog.snapshot, &found, cascade, &what)
 }
 
 fn find(catalog: &StatementCatalog, dropped: Dropped, name: &[String]) -> Result<Option<Arc<Relation>>, DatabaseError> {
@@ -107,7 +127,7 @@ fn find(catalog: &StatementCatalog, dropped: Dropped, name: &[String]) -> Result
         (Dropped::Table, Live::Table(_))
             | (Dropped::Source, Live::Source)
             | (Dropped::View, Live::View)
-            | (Dropped::MaterializedView, Live::MaterializedView(_) | Live::Creating)
+            | (Dropped::MaterializedView, Live::MaterializedView(_) | Live::Failed(_) | Live::Creating)
     );
     let name = &relation.definition.name;
     if !fits {
@@ -164,16 +184,33 @@ fn with_dependents(
     Ok(all)
 }
 
-/// Waits for transactions that have written to these tables, and keeps others from beginning to.
-async fn lock_tables(session: &Session, relations: &[Arc<Relation>]) -> Result<Vec<TableLock>, DatabaseError> {
-    let mut locks = Vec::new();
-    let cancel = session.cancel.current();
-    for relation in relations {
-        if let Live::Table(table) = &relation.live {
-            locks.push(session.database.locks.acquire(table, session.process_id(), &cancel).await?);
+/// The tables that a statement keeps others from writing to. One that a transaction has written to is waited for while
+/// the catalog is free: whoever has it may take his time, and others' definitions must not wait with this one.
+#[derive(Default)]
+struct HeldTables(BTreeMap<u32, TableLock>);
+
+impl HeldTables {
+    /// Takes the locks of those tables that nobody has; gives the first that somebody has.
+    fn take_free(&mut self, session: &Session, relations: &[Arc<Relation>]) -> Option<Arc<Table>> {
+        for relation in relations {
+            if let Live::Table(table) = &relation.live
+                && !self.0.contains_key(&table.oid)
+            {
+                match session.database.locks.try_acquire(table, session.process_id()) {
+                    Some(lock) => drop(self.0.insert(table.oid, lock)),
+                    None => return Some(Arc::clone(table)),
+                }
+            }
         }
+        None
     }
-    Ok(locks)
+
+    async fn wait_for(&mut self, session: &Session, table: &Table) -> Result<(), DatabaseError> {
+        let cancel = session.cancel.current();
+        let lock = session.database.locks.acquire(table, session.process_id(), &cancel).await?;
+        self.0.insert(table.oid, lock);
+        Ok(())
+    }
 }
 
 fn described(relation: &Relation) -> String {
@@ -188,8 +225,30 @@ async fn drop_schemas(
 ) -> Result<Outcome, DatabaseError> {
     begin_catalog_change(session, "DROP SCHEMA").await?;
     let database = Arc::clone(&session.database);
-    let _change = database.catalog_lock.lock().await;
-    let catalog = database.catalog();
+    let mut held = HeldTables::default();
+    loop {
+        let change = database.catalog_lock.lock().await;
+        let (schemas, all) = chosen_schemas(session, names, if_exists, cascade)?;
+        let Some(busy) = held.take_free(session, &all) else {
+            let changes = schemas.iter().map(|schema| CatalogChange::DropSchema(schema.oid)).collect();
+            database.drop_relations(all, changes).await?;
+            return Ok(done("DROP SCHEMA"));
+        };
+        drop(change);
+        held.wait_for(session, &busy).await?;
+    }
+}
+
+/// The schemas that the statement drops, and the relations with them.
+fn chosen_schemas(
+    session: &mut Session,
+    names: &[Vec<String>],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<(Vec<Arc<Schema>>, Vec<Arc<Relation>>), DatabaseError> {
+    // Those of an earlier try.
+    drop(session.take_notices());
+    let catalog = session.database.catalog();
     let mut schemas: Vec<Arc<Schema>> = Vec::new();
     for name in names {
         let name = name.join(".");
@@ -219,10 +278,7 @@ async fn drop_schemas(
     }
     let inside: Vec<u32> = inside.iter().map(|relation| relation.oid).collect();
     let all = with_dependents(session, &catalog, &inside, true, "schema")?;
-    let _locks = lock_tables(session, &all).await?;
-    let changes = schemas.iter().map(|schema| CatalogChange::DropSchema(schema.oid)).collect();
-    database.drop_relations(all, changes).await?;
-    Ok(done("DROP SCHEMA"))
+    Ok((schemas, all))
 }
 
 async fn drop_database(

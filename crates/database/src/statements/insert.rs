@@ -9,7 +9,7 @@ use sql::{InsertPlan, OnConflict, RowExpressions};
 use super::rows::{as_table_rows, collect, written};
 use super::run_context;
 use super::target::{LockedTable, lock_table};
-use crate::session::Session;
+use crate::session::{Session, Transaction};
 use crate::write::{duplicates, kept, key_columns, unique_violation};
 use crate::{DatabaseError, Outcome};
 
@@ -19,6 +19,10 @@ pub(super) async fn execute(
     parameters: &[ArrayRef],
 ) -> Result<Outcome, DatabaseError> {
     check_writable(session, "INSERT")?;
+    if session.transaction.as_ref().is_some_and(Transaction::lacks_snapshot) {
+        // A snapshot from before the wait for the lock would be too old to write with.
+        lock_table(session, plan.relation.id.0).await?;
+    }
     let rows = collect(session, &plan.rows, parameters).await?;
     let rows = as_table_rows(&plan.relation, rows.columns())?;
     let target = lock_table(session, plan.relation.id.0).await?;

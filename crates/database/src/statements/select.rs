@@ -28,14 +28,19 @@ pub(super) fn run(
     let database = std::sync::Arc::clone(&session.database);
     let context = run_context(session);
     let timeout = session.settings.milliseconds("statement_timeout");
+    let catalog = database.catalog();
     let pin = match &mut session.transaction {
-        Some(transaction) => transaction.pin(&database),
+        Some(transaction) => {
+            transaction.note_reads(&catalog, plan.inputs().iter().map(|input| input.0));
+            transaction.pin(&database)
+        }
         None => database.pins.pin(),
     };
-    let catalog = database.catalog();
     for input in plan.inputs() {
-        if let Some(Live::MaterializedView(view)) = catalog.relation(input.0).map(|relation| &relation.live) {
-            view.check_readable(pin.epoch())?;
+        match catalog.relation(input.0).map(|relation| &relation.live) {
+            Some(Live::MaterializedView(view)) => view.check_readable(pin.epoch())?,
+            Some(Live::Failed(view)) => return Err(view.failure.clone()),
+            _ => {}
         }
     }
     let cancel = std::sync::Arc::clone(&context.cancel);

@@ -75,7 +75,7 @@ fn is_kind(relation: &Relation, kind: ShownKind) -> bool {
         (ShownKind::Table, Live::Table(_))
             | (ShownKind::Source, Live::Source)
             | (ShownKind::View, Live::View)
-            | (ShownKind::MaterializedView, Live::MaterializedView(_))
+            | (ShownKind::MaterializedView, Live::MaterializedView(_) | Live::Failed(_))
     )
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn writable_catalog(session: &Session, name: &[String]) -> Result<Sta
     let mut catalog = session.statement_catalog()?;
     let relation = catalog.require(name)?;
     let table = table_of(&relation)?;
-    if !session.transaction.as_ref().is_some_and(|transaction| transaction.has_writes()) {
+    // With changes of its own to the table, the transaction reads them over the latest rows already.
+    if !session.transaction.as_ref().is_some_and(|transaction| transaction.has_written(relation.oid)) {
         catalog.read_instead(relation.oid, table.latest());
     }
     Ok(catalog)
@@ -51,7 +52,7 @@ pub(super) fn table_of(relation: &Relation) -> Result<Arc<Table>, DatabaseError>
     match &relation.live {
         Live::Table(table) => Ok(Arc::clone(table)),
         Live::View => Err(DatabaseError::new("55000", format!("cannot write to view \"{name}\""))),
-        Live::MaterializedView(_) | Live::Creating => {
+        Live::MaterializedView(_) | Live::Failed(_) | Live::Creating => {
             Err(DatabaseError::new("42809", format!("cannot change materialized view \"{name}\"")))
         }
         Live::Source => Err(DatabaseError::new("42809", format!("cannot change source \"{name}\""))),
@@ -74,8 +75,14 @@ pub(super) async fn lock_table(session: &mut Session, oid: u32) -> Result<Locked
             let message = format!("relation \"{}\" does not exist", relation.definition.name);
             return Err(DatabaseError::new("42P01", message));
         }
+        let database = Arc::clone(&session.database);
         let transaction =
             session.transaction.as_mut().ok_or_else(|| DatabaseError::internal("no transaction is open"))?;
+        if transaction.lacks_snapshot() {
+            // The snapshot has what the lock's last holder left, so that all tables are seen as of one epoch.
+            database.clock.progress().wait(table.changed()).await?;
+            transaction.pin(&database);
+        }
         transaction.hold(&table, lock)?;
     }
     Ok(LockedTable { table, relation: Arc::clone(relation) })

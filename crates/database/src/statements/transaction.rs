@@ -35,7 +35,7 @@ pub(super) fn set_modes(
         match mode {
             ast::TransactionMode::IsolationLevel(level) => {
                 let (isolation, name) = match level {
-                    ast::TransactionIsolationLevel::Serializable => (Isolation::Snapshot, "serializable"),
+                    ast::TransactionIsolationLevel::Serializable => (Isolation::Serializable, "serializable"),
                     ast::TransactionIsolationLevel::RepeatableRead | ast::TransactionIsolationLevel::Snapshot => {
                         (Isolation::Snapshot, "repeatable read")
                     }

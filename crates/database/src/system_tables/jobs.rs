@@ -54,10 +54,14 @@ impl SystemTable for Jobs {
             let job = match &relation.live {
                 Live::MaterializedView(view) => Some(Arc::clone(&view.job)),
                 Live::Creating => database.creating_job(relation.oid),
+                Live::Failed(_) => None,
                 _ => continue,
             };
             let (state, backfilled_rows, error) = match job.as_ref().map(|job| job.progress()) {
-                None => ("creating", 0, None),
+                None => match &relation.live {
+                    Live::Failed(view) => ("failed", 0, Some(view.failure.message.clone())),
+                    _ => ("creating", 0, None),
+                },
                 Some(progress) => match progress.state {
                     JobState::Backfilling => ("backfilling", progress.backfilled_rows, None),
                     JobState::Running => ("running", progress.backfilled_rows, None),

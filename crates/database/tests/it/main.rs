@@ -8,7 +8,6 @@ mod copy;
 mod durability;
 mod errors;
 mod sources;
-mod speed;
 mod tables;
 mod transactions;
 mod views;

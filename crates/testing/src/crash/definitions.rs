@@ -98,11 +98,12 @@ impl Definitions {
         }
     }
 
-    /// Checks what is there, and takes it as what is known.
+    /// Checks what is there, and takes it as what is known. Gives how many statements were under way.
     ///
     /// # Errors
     /// When an acknowledged CREATE or DROP has been forgotten.
-    pub async fn settle(&mut self, wire: &Wire) -> Result<()> {
+    pub async fn settle(&mut self, wire: &Wire) -> Result<usize> {
+        let under_way = self.objects.values().filter(|known| **known == Known::Either).count();
         for (name, known) in &mut self.objects {
             let found = match wire.run(&format!("SELECT count(*) FROM {name}")).await {
                 Ok(_) => Known::There,
@@ -115,6 +116,6 @@ impl Definitions {
         self.objects.retain(|_, known| *known == Known::There);
         let there = &self.objects;
         self.queries.retain(|name, _| there.contains_key(name));
-        Ok(())
+        Ok(under_way)
     }
 }

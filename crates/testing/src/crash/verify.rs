@@ -63,7 +63,7 @@ pub async fn verify(wire: &Wire, witness: &mut Witness, tally: &mut Tally) -> Re
     settle_entries(wire, witness, tally).await?;
     check_accounts(wire, witness).await?;
     tally.definitions += std::mem::take(&mut witness.definitions.acks);
-    witness.definitions.settle(wire).await?;
+    tally.definitions_in_flight += witness.definitions.settle(wire).await?;
     let lasting = VIEWS.iter().map(|(name, query)| ((*name).to_owned(), (*query).to_owned()));
     let passing = witness.definitions.queries.iter().map(|(name, query)| (name.clone(), query.clone()));
     for (name, query) in lasting.chain(passing) {
@@ -91,6 +91,7 @@ async fn settle_singles(wire: &Wire, witness: &mut Witness, tally: &mut Tally) -
             writer.id
         );
         tally.acks += std::mem::take(&mut writer.acks);
+        tally.conflicts += std::mem::take(&mut writer.conflicts);
         tally.in_flight += usize::from(writer.singles.under_way);
         tally.in_flight_kept += usize::from(writer.singles.under_way && last > writer.singles.acknowledged);
         writer.singles.settle(last, &format!("singles of writer {}", writer.id))?;

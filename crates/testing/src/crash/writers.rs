@@ -47,12 +47,14 @@ pub struct Writer {
     pub singles: Progress,
     /// Acknowledged writes since the last count.
     pub acks: usize,
+    /// Writes since the last count that were refused for the sake of others'.
+    pub conflicts: usize,
 }
 
 impl Writer {
     /// A client that has written nothing yet.
     pub fn new(id: usize) -> Writer {
-        Writer { id, entries: Progress::default(), singles: Progress::default(), acks: 0 }
+        Writer { id, entries: Progress::default(), singles: Progress::default(), acks: 0, conflicts: 0 }
     }
 
     /// Writes until the connection breaks.
@@ -62,16 +64,50 @@ impl Writer {
     pub async fn run(mut self, wire: Wire) -> Result<Writer> {
         loop {
             let single = format!("INSERT INTO singles VALUES ({}, {})", self.id, self.singles.acknowledged + 1);
-            if !step(&wire, &mut self.singles, &mut self.acks, &single).await? {
+            self.singles.under_way = true;
+            let outcome = wire.run(&single).await.map(drop);
+            let outcome = outcome.map_err(|e| in_statement(e, &single));
+            if !self.note(&wire, Kind::Single, outcome).await? {
                 return Ok(self);
             }
-            let number = self.entries.acknowledged + 1;
-            if !step(&wire, &mut self.entries, &mut self.acks, &entry(self.id as u64, number)).await? {
+            let (writer, number) = (self.id as u64, self.entries.acknowledged + 1);
+            self.entries.under_way = true;
+            let outcome = match self.id % 2 {
+                0 => {
+                    let text = entry(writer, number);
+                    wire.run(&text).await.map(drop).map_err(|e| in_statement(e, &text))
+                }
+                _ => entry_by_reading(&wire, writer, number).await,
+            };
+            if !self.note(&wire, Kind::Entry, outcome).await? {
                 return Ok(self);
             }
             if self.entries.acknowledged == number && !self.sees_own_write(&wire, number).await? {
                 return Ok(self);
             }
+        }
+    }
+
+    /// Notes how a write ended; false when there is no server any more.
+    async fn note(&mut self, wire: &Wire, kind: Kind, outcome: Result<(), InStatement>) -> Result<bool> {
+        let progress = match kind {
+            Kind::Single => &mut self.singles,
+            Kind::Entry => &mut self.entries,
+        };
+        match outcome {
+            Ok(()) => {
+                *progress = Progress { acknowledged: progress.acknowledged + 1, under_way: false };
+                self.acks += 1;
+                Ok(true)
+            }
+            Err((e, _)) if is_end(&e) => Ok(false),
+            // Two transactions that can't both be: this one has done nothing and is tried again.
+            Err((e, _)) if matches!(e.sqlstate.as_str(), "40001" | "40P01") => {
+                progress.under_way = false;
+                self.conflicts += 1;
+                Ok(wire.run("ROLLBACK").await.is_ok())
+            }
+            Err((e, text)) => Err(anyhow::Error::from(e).context(text)),
         }
     }
 
@@ -90,23 +126,18 @@ impl Writer {
     }
 }
 
-/// Sends a write; false when there is no server any more.
-async fn step(wire: &Wire, progress: &mut Progress, acks: &mut usize, sql: &str) -> Result<bool> {
-    progress.under_way = true;
-    match wire.run(sql).await {
-        Ok(_) => {
-            *progress = Progress { acknowledged: progress.acknowledged + 1, under_way: false };
-            *acks += 1;
-            Ok(true)
-        }
-        Err(e) if is_end(&e) => Ok(false),
-        // Two transactions that can't both be: this one has done nothing and is tried again.
-        Err(e) if e.sqlstate == "40001" => {
-            progress.under_way = false;
-            Ok(wire.run("ROLLBACK").await.is_ok())
-        }
-        Err(e) => Err(anyhow::Error::from(e).context(sql.to_owned())),
-    }
+/// What a writer writes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Single,
+    Entry,
+}
+
+/// An error and the text that it answers.
+type InStatement = (SqlError, String);
+
+fn in_statement(error: SqlError, text: &str) -> InStatement {
+    (error, text.to_owned())
 }
 
 /// Whether the server has gone, by itself or on request.
@@ -126,6 +157,30 @@ fn entry(writer: u64, number: u64) -> String {
         rows.join(", "),
         i128::from(number) - i128::from(ENTRIES_KEPT)
     )
+}
+
+/// The same entry by a client that reads first, calculates itself and relies on nothing having changed meanwhile. It
+/// comes to the tables in another order than `entry`, so that there are deadlocks too.
+async fn entry_by_reading(wire: &Wire, writer: u64, number: u64) -> Result<(), InStatement> {
+    let (from, to, amount) = transfer(writer, number);
+    let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+    wire.run(begin).await.map_err(|e| in_statement(e, begin))?;
+    let mut balances = [0i64; 2];
+    for (balance, account) in balances.iter_mut().zip([from, to]) {
+        let text = format!("SELECT balance FROM accounts WHERE id = {account}");
+        let rows = wire.rows(&text).await.map_err(|e| in_statement(e, &text))?;
+        *balance = rows.first().and_then(|row| row[0].as_deref()?.parse().ok()).unwrap_or(i64::MIN / 2);
+    }
+    let rows: Vec<String> = (0..ROWS_OF_ENTRY).map(|part| format!("({writer}, {number}, {part})")).collect();
+    let text = format!(
+        "UPDATE accounts SET balance = {} WHERE id = {from}; UPDATE accounts SET balance = {} WHERE id = {to}; \
+         INSERT INTO ledger VALUES {}; DELETE FROM ledger WHERE writer = {writer} AND number <= {}; COMMIT",
+        balances[0] - amount as i64,
+        balances[1] + amount as i64,
+        rows.join(", "),
+        i128::from(number) - i128::from(ENTRIES_KEPT)
+    );
+    wire.run(&text).await.map(drop).map_err(|e| in_statement(e, &text))
 }
 
 /// From which account to which one an entry moves how much.
