@@ -34,7 +34,8 @@ pub fn main(arguments: &ServeArguments) -> anyhow::Result<()> {
 
 fn begin_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("KEYFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A reader of the log that goes away must not make whoever logs panic.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

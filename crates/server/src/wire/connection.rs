@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::authentication::Password;
 use super::copy_in::RunningCopy;
@@ -47,8 +47,6 @@ pub struct Shared {
 struct Running {
     secret: i32,
     statement: CancelHandle,
-    /// A COPY that waits for the client's data has no statement running; its connection is told itself.
-    copy: Arc<Notify>,
 }
 
 impl Shared {
@@ -65,7 +63,6 @@ impl Shared {
     fn cancel(&self, key: CancelKey) {
         if let Some(running) = self.running.lock().get(&key.connection_id).filter(|r| r.secret == key.secret) {
             running.statement.cancel();
-            running.copy.notify_waiters();
         }
     }
 }
@@ -139,6 +136,7 @@ pub(super) struct Connection<W> {
     pub in_implicit: bool,
     /// A `COPY … FROM STDIN` that takes the client's data.
     pub copy: Option<RunningCopy>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// What to do after a message.
@@ -158,10 +156,9 @@ where
     let begun = tokio::time::timeout(STARTUP_TIME_MAX, begin(&mut input, &mut output, shared)).await;
     match begun {
         Ok(Ok(Some(session))) => {
-            let copy_cancelled = Arc::new(Notify::new());
-            let _listed = Listed::new(shared, &session, copy_cancelled.clone());
-            let mut connection = Connection::new(session, output);
-            connection.run(&mut input, shared, &copy_cancelled).await;
+            let _listed = Listed::new(shared, &session);
+            let mut connection = Connection::new(session, output, shared.stopping.clone());
+            connection.run(&mut input, shared).await;
             connection.output.close().await;
         }
         Ok(Ok(None)) => output.close().await,
@@ -187,9 +184,9 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(shared: &'a Shared, session: &Session, copy: Arc<Notify>) -> Self {
+    fn new(shared: &'a Shared, session: &Session) -> Self {
         let process_id = session.process_id();
-        let running = Running { secret: session.secret(), statement: session.cancel_handle(), copy };
+        let running = Running { secret: session.secret(), statement: session.cancel_handle() };
         shared.running.lock().insert(process_id, running);
         Self { shared, process_id }
     }
@@ -249,8 +246,13 @@ where
     Ok(Some(session))
 }
 
+/// What clients are told when the server stops.
+fn goodbye() -> Report {
+    Report::new("57P01", "terminating connection due to administrator command")
+}
+
 impl<W: AsyncWrite + Unpin> Connection<W> {
-    fn new(session: Session, output: Output<W>) -> Self {
+    fn new(session: Session, output: Output<W>, stopping: watch::Receiver<bool>) -> Self {
         let mut connection = Self {
             session,
             output,
@@ -260,13 +262,14 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
             skipping: false,
             in_implicit: false,
             copy: None,
+            stopping,
         };
         connection.read_settings();
         connection
     }
 
     /// Takes messages until the client leaves, breaks the rules, or the server stops.
-    async fn run<R: AsyncRead + Unpin>(&mut self, input: &mut Input<R>, shared: &Shared, copy_cancelled: &Notify) {
+    async fn run<R: AsyncRead + Unpin>(&mut self, input: &mut Input<R>, shared: &Shared) {
         let mut stopping = shared.stopping.clone();
         let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
         tokio::pin!(stopped);
@@ -277,16 +280,16 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
             }
             let frame = tokio::select! {
                 biased;
-                frame = input.frame() => frame,
-                () = copy_cancelled.notified(), if self.copy.is_some() => {
+                // A COPY that waits for the client's data has no statement running that would notice.
+                () = self.session.cancelled(), if self.copy.is_some() => {
                     match self.cancel_copy().await {
                         Ok(()) => continue,
                         Err(_) => break,
                     }
                 }
+                frame = input.frame() => frame,
                 () = &mut stopped => {
-                    let report = Report::new("57P01", "terminating connection due to administrator command");
-                    self.output.report(Severity::Fatal, &report);
+                    self.output.report(Severity::Fatal, &goodbye());
                     break;
                 }
             };
@@ -344,7 +347,11 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     /// Tells the client about a statement's error.
     pub fn fail(&mut self, report: &Report) {
         self.send_notices();
-        self.output.report(Severity::Error, report);
+        match report.sqlstate == "57014" && *self.stopping.borrow() {
+            // Nobody but the server's end has cancelled it.
+            true => self.output.report(Severity::Error, &goodbye()),
+            false => self.output.report(Severity::Error, report),
+        }
     }
 
     pub fn ready(&mut self) {

@@ -55,8 +55,21 @@ fn ended(mut child: Child) -> Output {
     child.wait_with_output().expect("what it said")
 }
 
+/// Waits until the server's log says that clients may come, which is after its first statements.
+fn wait_until_ready(child: &mut Child) {
+    let log = child.stderr.take().expect("its log");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(log)).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("ready")), "the server ended");
+    // It goes on writing.
+    std::thread::spawn(move || lines.count());
+}
+
 fn terminate(child: &mut Child) -> Option<i32> {
-    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    end(child, "-TERM")
+}
+
+fn end(child: &mut Child, signal: &str) -> Option<i32> {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(status.success());
     let begun = Instant::now();
     loop {
@@ -149,4 +162,45 @@ fn a_directory_has_one_server_and_outlives_it() {
     assert_eq!(terminate(&mut first.0), Some(0));
     let kept = output(&["run", "--format", "csv", "--data-dir", &data.to_string_lossy(), "-c", "SELECT a FROM t"]);
     assert_eq!(stdout(&kept), "a\n7\n", "{}", stderr(&kept));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("keyfold.toml");
+    let ports = [free_port(), free_port(), free_port()];
+    std::fs::write(&file, format!("in-memory = true\nlisten = '127.0.0.1:{}'\n", ports[0])).expect("a file");
+    for (count, port) in ports.iter().enumerate() {
+        let mut command = keyfold(&["serve", "--config"]);
+        command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        if count >= 1 {
+            command.env("KEYFOLD_LISTEN", format!("127.0.0.1:{}", ports[1]));
+        }
+        if count >= 2 {
+            command.args(["--listen", &format!("127.0.0.1:{}", ports[2])]);
+        }
+        let mut server = Killed(command.spawn().expect("a server"));
+        wait_for_port(*port, &mut server.0);
+        assert_eq!(terminate(&mut server.0), Some(0));
+    }
+}
+
+/// What the journal has is in the checkpoint by the end: without the journal nothing is missing.
+#[test]
+fn sigterm_takes_a_final_checkpoint() {
+    for (ending, expected) in [("-TERM", "a\n7\n"), ("-KILL", "a\n")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let init = directory.path().join("init.sql");
+        std::fs::write(&init, "CREATE TABLE t (a int); INSERT INTO t VALUES (7);").expect("a file");
+        let data = directory.path().join("data");
+        let port = free_port();
+        let mut command = serve(&data, port);
+        command.args(["--checkpoint-interval", "1h", "--init"]).arg(&init);
+        let mut server = Killed(command.spawn().expect("a server"));
+        wait_until_ready(&mut server.0);
+        end(&mut server.0, ending);
+        std::fs::remove_dir_all(data.join("5/journal")).expect("there is a journal");
+        let kept = output(&["run", "--format", "csv", "--data-dir", &data.to_string_lossy(), "-c", "SELECT a FROM t"]);
+        assert_eq!(stdout(&kept), expected, "{ending}: {}", stderr(&kept));
+    }
 }

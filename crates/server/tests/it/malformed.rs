@@ -82,11 +82,33 @@ async fn clients_that_vanish() {
     assert_eq!(kinds(&raw.until('G').await), "G");
     raw.send(&message('d', b"1\n2\n3")).await;
     drop(raw);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // In a transaction that has the table.
+    let mut raw = RawClient::connect(&server).await;
+    raw.query("BEGIN; INSERT INTO vanished VALUES (4)").await;
+    drop(raw);
+    // Before it has taken a result that is larger than all buffers.
+    let mut raw = RawClient::connect(&server).await;
+    raw.send(&message('Q', b"SELECT repeat('x', 1000) FROM generate_series(1, 1000000)\0")).await;
+    raw.until('D').await;
+    drop(raw);
+    alone(&client).await;
     let row = client.query_one("SELECT count(*) FROM vanished", &[]).await.expect("a count");
     assert_eq!(row.get::<_, i64>(0), 0);
     client.batch_execute("INSERT INTO vanished VALUES (1)").await.expect("nothing is locked");
     server.stop().await;
+}
+
+/// Waits until no other session is there.
+async fn alone(client: &tokio_postgres::Client) {
+    let begun = std::time::Instant::now();
+    loop {
+        let row = client.query_one("SELECT count(*) FROM pg_stat_activity", &[]).await.expect("a count");
+        if row.get::<_, i64>(0) == 1 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "a client has left, its session has not");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
