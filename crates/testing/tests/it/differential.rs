@@ -11,13 +11,13 @@ fn seed() -> u64 {
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("differential/the-interpreter-agrees-with-postgresql", || {
+        crate::trial("differential/the-interpreter-agrees-with-postgresql", || {
             crate::block_on(compare(Subjects::Postgres, 200))
         }),
-        Trial::test("differential/views-agree-with-the-interpreter", || {
+        crate::trial("differential/views-agree-with-the-interpreter", || {
             crate::block_on(compare(Subjects::Keyfold, 500))
         }),
-        Trial::test("differential/a-broken-operator-is-caught", || crate::block_on(catch_fault())),
+        crate::trial("differential/a-broken-operator-is-caught", || crate::block_on(catch_fault())),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Real clients: psql 15, psycopg 3, asyncpg, tokio-postgres. Each test runs on PostgreSQL, too, so that it says what
 //! PostgreSQL says.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -10,13 +11,16 @@ use libtest_mimic::Trial;
 use testing::keyfold::{Keyfold, KeyfoldOptions, binary, repository_root};
 use testing::postgres::Postgres;
 
+/// How long psql's \watch may take to show a change.
+const WATCH_MAX: Duration = Duration::from_secs(20);
+
 pub fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("drivers/psql", || crate::block_on(psql())),
-        Trial::test("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
-        Trial::test("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
-        Trial::test("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
-        Trial::test("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
+        crate::trial("drivers/psql", || crate::block_on(psql())),
+        crate::trial("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
+        crate::trial("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
+        crate::trial("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
+        crate::trial("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
     ]
 }
 
@@ -86,17 +90,27 @@ async fn psql_timing_and_watch() -> Result<()> {
     std::fs::write(&script, "SELECT 'seen ' || n FROM v\n\\watch 0.2\n")?;
     let mut watching =
         psql_command(keyfold.port(), "keyfold").args(["-At", "-f"]).arg(&script).stdout(Stdio::piped()).spawn()?;
-    for _ in 0..5 {
-        wire.run("INSERT INTO t VALUES (1)").await?;
-        tokio::time::sleep(Duration::from_millis(400)).await;
-    }
-    Command::new("kill").args(["-INT", &watching.id().to_string()]).status()?;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let output = watching.stdout.take().context("it has an output")?;
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        // Whoever has seen enough does not listen any more.
+        lines.for_each(|line| drop(sender.send(line)));
+    });
+    let watched = async {
+        for n in 1..=5 {
+            wire.run("INSERT INTO t VALUES (1)").await?;
+            let wanted = format!("seen {n}");
+            while lines.recv_timeout(WATCH_MAX).with_context(|| format!("\\watch never printed {wanted:?}"))? != wanted
+            {
+            }
+        }
+        Ok(())
+    };
+    let result = watched.await;
     watching.kill().ok();
-    let text = String::from_utf8_lossy(&watching.wait_with_output()?.stdout).into_owned();
-    let seen: Vec<&str> = text.lines().filter(|l| l.starts_with("seen ")).collect();
-    ensure!(seen.len() >= 3 && seen.first() != seen.last(), "\\watch printed\n{text}");
-    Ok(())
+    watching.wait()?;
+    result
 }
 
 async fn psql_list_of_databases() -> Result<()> {
