@@ -25,6 +25,7 @@ const NAME_MARK: char = '\u{1}';
 /// # Errors
 /// 0A000 for constructs that have no form the planner takes.
 pub fn rewrite_query(query: &mut ast::Query) -> Result<(), SqlError> {
+    name::set_apart_from_order(query);
     finish(query.visit(&mut Rewriter))
 }
 

@@ -1,8 +1,9 @@
 //! The names PostgreSQL gives to result columns that have none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr, TrimWhereField, Value};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, OrderByKind, SelectItem, SetExpr, TrimWhereField, Value};
 
 use super::NAME_MARK;
 use crate::{SqlType, identifier};
@@ -27,6 +28,37 @@ pub fn name_columns(items: &mut [SelectItem]) {
         }
         let name = if *count == 1 { name } else { format!("{name}{NAME_MARK}{count}") };
         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+    }
+}
+
+/// `SELECT round(t.a) AS a FROM t ORDER BY t.a`: the planner takes result and input for one another when their names are
+/// equal, so the result's column gets a name that is not shown. Only for the outermost query: nobody else refers to that.
+pub fn set_apart_from_order(query: &mut ast::Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let Some(OrderByKind::Expressions(order)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) else {
+        return;
+    };
+    let mut inputs = HashSet::new();
+    for by in order.iter() {
+        let _ = ast::visit_expressions(&by.expr, |expr| {
+            if let Expr::CompoundIdentifier(idents) = expr {
+                inputs.extend(idents.last().map(identifier));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    for item in &mut select.projection {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { continue };
+        let name = identifier(alias);
+        if !inputs.contains(&name) {
+            continue;
+        }
+        *alias = Ident::with_quote('"', format!("{name}{NAME_MARK}0"));
+        for by in order.iter_mut() {
+            if matches!(&by.expr, Expr::Identifier(ident) if identifier(ident) == name) {
+                by.expr = Expr::Identifier(alias.clone());
+            }
+        }
     }
 }
 
