@@ -4,6 +4,8 @@
 //! much larger than the number of groups, the slot of key k stands at `k − base` in an array. The directory is a cache
 //! of the hash index: an empty place only means that the index has to be asked.
 
+use super::pages::zeros;
+
 /// A range up to this many keys is always covered.
 const RANGE_MIN: u64 = 1 << 14;
 /// A larger range is covered if it is at most this many times the number of groups.
@@ -45,7 +47,7 @@ impl DenseSlots {
             return false;
         }
         // A little more than is needed, so that growing keys don't move the array each time.
-        let mut slots = vec![0; (range + range / 4) as usize];
+        let mut slots: Vec<u32> = zeros((range + range / 4) as usize);
         let offset = if self.slots.is_empty() { 0 } else { self.base.abs_diff(new_low) as usize };
         slots[offset..offset + self.slots.len()].copy_from_slice(&self.slots);
         (self.base, self.slots) = (new_low, slots);

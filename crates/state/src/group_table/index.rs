@@ -5,6 +5,8 @@
 //! in tag order, and doubling the array is one sequential pass that needs neither keys nor hashes. (The key group
 //! comes from the hash's top bits, so a worker's tags are spread over the whole array.)
 
+use super::pages::zeros;
+
 /// Entries that may be in use, of 4: a linear probe then takes about two steps.
 const LOAD_OF_4: usize = 3;
 const BITS_MIN: u32 = 6;
@@ -80,7 +82,7 @@ impl SlotIndex {
     fn grow(&mut self) {
         assert!(self.bits < 32, "a worker's group table holds at most 2^32 / 4 * 3 groups");
         self.bits += 1;
-        let old = std::mem::replace(&mut self.entries, vec![0; 1 << self.bits]);
+        let old = std::mem::replace(&mut self.entries, zeros(1 << self.bits));
         for entry in old {
             if entry != 0 {
                 self.place(entry);

@@ -13,6 +13,7 @@ mod dense;
 mod index;
 mod keys;
 mod load;
+mod pages;
 mod partial;
 mod read;
 mod records;

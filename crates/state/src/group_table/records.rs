@@ -19,12 +19,13 @@ use changelog::{Accumulator, Epoch, GroupWords, Records, Weights, hash_integer};
 use super::dense::DenseSlots;
 use super::index::{SlotIndex, prefetch};
 use super::keys::KeyRows;
+use super::pages::zeros;
 
 pub(super) const STAMP: usize = 0;
 pub(super) const LINK: usize = 1;
 pub(super) const ROWS: usize = Records::ROW_COUNT_WORD;
 pub(super) const HEADER: usize = 3;
-const SEGMENT_SHIFT: u32 = 16;
+const SEGMENT_SHIFT: u32 = 18;
 const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
 /// Slots that a table begins with.
 const FIRST_SLOTS: usize = 64;
@@ -152,13 +153,13 @@ impl GroupRecords {
         let capacity = self.slot_capacity();
         if capacity < SEGMENT_SLOTS {
             let slots = (capacity * 2).max(FIRST_SLOTS);
-            let mut words = vec![0; slots * self.width];
+            let mut words: Vec<u64> = zeros(slots * self.width);
             if let Some(first) = self.segments.pop() {
                 words[..first.len()].copy_from_slice(&first);
             }
             self.segments.push(words.into_boxed_slice());
         } else {
-            self.segments.push(vec![0; SEGMENT_SLOTS * self.width].into_boxed_slice());
+            self.segments.push(zeros(SEGMENT_SLOTS * self.width).into_boxed_slice());
         }
         if self.tracks_changes {
             self.changed.resize(self.slot_capacity() / 64, 0);
