@@ -321,7 +321,21 @@ impl RowBuffer {
     fn sort(&mut self) {
         let bytes = &self.bytes;
         let key = |place: &RowPlace| &bytes[place.start..place.start + place.key_bytes as usize];
-        self.rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        // Most comparisons are decided by the eight bytes after what all keys begin with, kept beside the row's place.
+        let first = self.rows.first().map_or(&[][..], key);
+        let shared = |row: &RowPlace| first.iter().zip(key(row)).take_while(|(a, b)| a == b).count();
+        let skip = self.rows.iter().map(shared).min().unwrap_or(0);
+        let head = |row: &RowPlace| {
+            let rest = &key(row)[skip..];
+            let mut head = [0; 8];
+            let length = rest.len().min(8);
+            head[..length].copy_from_slice(&rest[..length]);
+            u64::from_be_bytes(head)
+        };
+        let mut rows: Vec<(u64, RowPlace)> = self.rows.iter().map(|row| (head(row), *row)).collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(key(&b.1))));
+        self.rows.clear();
+        self.rows.extend(rows.iter().map(|(_, row)| *row));
         assert!(self.rows.windows(2).all(|pair| key(&pair[0]) != key(&pair[1])), "a commit has each key once");
     }
 

@@ -5,12 +5,13 @@
 //! that many bytes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::ArrayRef;
 use changelog::{Accumulator, Epoch, KeyGroup, StateTableId, hash_columns};
 
-use super::records::ROWS;
-use super::{GroupTable, Groups};
+use super::records::{GroupRecords, ROWS, STAMP, UndoLog};
+use super::{GroupTable, Groups, pages};
 use crate::{ReadTable, StateError, StateTable};
 
 const VERSION: u8 = 1;
@@ -20,13 +21,45 @@ const BLOCK_SLOTS: usize = 2048;
 /// The changed slots of a checkpoint that is being written.
 #[derive(Debug)]
 pub(super) struct Frozen {
-    pub(super) epoch: Epoch,
+    epoch: Epoch,
     slots: Vec<u64>,
     /// Side state as of the epoch, of the changed slots.
     side: HashMap<u32, Vec<u8>>,
+    /// Slots below this one are written.
+    written: AtomicU32,
+    /// Records as of the epoch that the undo logs no longer have, and where each slot's is (plus one; 0: nowhere).
+    kept: Vec<u64>,
+    places: Vec<u32>,
 }
 
 impl Frozen {
+    /// Keeps what is still to be written of an undo log that is about to be forgotten.
+    pub(super) fn keep(&mut self, log: &UndoLog) {
+        if log.slots.is_empty() || log.epoch <= self.epoch {
+            return;
+        }
+        let width = log.records.len() / log.slots.len();
+        let written = self.written.load(Ordering::Acquire);
+        for (slot, record) in log.slots.iter().zip(log.records.chunks_exact(width)) {
+            if *slot >= written && record[STAMP] <= self.epoch.0 && self.contains(*slot) {
+                if self.places.is_empty() {
+                    self.places = pages::zeros(self.slots.len() * 64);
+                }
+                self.places[*slot as usize] = (self.kept.len() / width) as u32 + 1;
+                self.kept.extend_from_slice(record);
+            }
+        }
+    }
+
+    /// The record of one of the slots as of the epoch.
+    fn record<'a>(&'a self, records: &'a GroupRecords, slot: u32) -> &'a [u64] {
+        records.logged_record_at(slot, self.epoch).unwrap_or_else(|| {
+            let place = self.places[slot as usize] as usize;
+            assert!(place > 0, "a record whose undo log is gone was kept");
+            &self.kept[(place - 1) * records.width..place * records.width]
+        })
+    }
+
     pub(super) fn contains(&self, slot: u32) -> bool {
         self.slots.get(slot as usize >> 6).is_some_and(|bits| bits >> (slot & 63) & 1 == 1)
     }
@@ -50,7 +83,8 @@ impl StateTable for GroupTable {
                 side.insert(slot, bytes);
             }
         }
-        groups.frozen = Some(Frozen { epoch, slots, side });
+        let written = AtomicU32::new(0);
+        groups.frozen = Some(Frozen { epoch, slots, side, written, kept: Vec::new(), places: Vec::new() });
     }
 
     fn write_checkpoint(
@@ -61,22 +95,22 @@ impl StateTable for GroupTable {
             Some(frozen) => set_bits(&frozen.slots).collect(),
             None => return Ok(()),
         };
+        let mut rows = StoredRows::default();
         for slots in all.chunks(BLOCK_SLOTS) {
-            let (keys, rows) = {
-                let groups = self.groups.read();
-                self.stored_rows(&groups, slots)?
-            };
+            let keys = self.stored_rows(slots, &mut rows)?;
             let encoded = self.codec.encode(&keys);
             let mut hashes = Vec::new();
             hash_columns(&keys[..self.placement_count], slots.len(), &mut hashes);
             let mut key = Vec::new();
-            for (at, value) in rows.iter().enumerate() {
+            let mut start = 0;
+            for (at, end) in rows.ends.iter().enumerate() {
                 key.clear();
                 key.push(KeyGroup::of(hashes[at]).0);
                 if self.key_count > 0 {
                     key.extend_from_slice(encoded.row(at));
                 }
-                put(&key, value.as_deref())?;
+                put(&key, (*end > start).then(|| &rows.bytes[start..*end]))?;
+                start = *end;
             }
         }
         Ok(())
@@ -101,34 +135,42 @@ impl StateTable for GroupTable {
     }
 }
 
-type StoredRows = (Vec<ArrayRef>, Vec<Option<Vec<u8>>>);
+/// Stored values one after another; an empty one is a delete.
+#[derive(Default)]
+struct StoredRows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
 
 impl GroupTable {
     /// Key columns and stored values of these slots as of the checkpoint; no value for groups without rows.
-    fn stored_rows(&self, groups: &Groups, slots: &[u32]) -> Result<StoredRows, StateError> {
+    fn stored_rows(&self, slots: &[u32], rows: &mut StoredRows) -> Result<Vec<ArrayRef>, StateError> {
+        let groups = self.groups.read();
         let Some(frozen) = &groups.frozen else { unreachable!("a checkpoint is being written") };
         let mut words = Vec::with_capacity(slots.len() * self.width);
         for slot in slots {
-            words.extend_from_slice(groups.records.record_at(*slot, frozen.epoch));
+            words.extend_from_slice(frozen.record(&groups.records, *slot));
+        }
+        if let Some(last) = slots.last() {
+            frozen.written.store(last + 1, Ordering::Release);
         }
         let keys = self.key_columns(&groups.records, slots, &words, None)?;
-        let mut rows = Vec::with_capacity(slots.len());
+        rows.bytes.clear();
+        rows.ends.clear();
         for (slot, record) in slots.iter().zip(words.chunks_exact(self.width)) {
-            if record[ROWS] == 0 && self.key_count > 0 {
-                rows.push(None);
-                continue;
-            }
-            let mut value = vec![VERSION];
-            push_varint(&mut value, record[ROWS]);
-            for (accumulator, offset) in groups.accumulators.iter().zip(&self.offsets) {
-                for word in &record[*offset..offset + accumulator.word_count()] {
-                    push_varint(&mut value, *word);
+            if record[ROWS] != 0 || self.key_count == 0 {
+                rows.bytes.push(VERSION);
+                push_varint(&mut rows.bytes, record[ROWS]);
+                for (accumulator, offset) in groups.accumulators.iter().zip(&self.offsets) {
+                    for word in &record[*offset..offset + accumulator.word_count()] {
+                        push_varint(&mut rows.bytes, *word);
+                    }
                 }
+                rows.bytes.extend_from_slice(frozen.side.get(slot).map_or(&[], Vec::as_slice));
             }
-            value.extend_from_slice(frozen.side.get(slot).map_or(&[], Vec::as_slice));
-            rows.push(Some(value));
+            rows.ends.push(rows.bytes.len());
         }
-        Ok((keys, rows))
+        Ok(keys)
     }
 
     /// Takes a stored value into a slot whose key is written already.

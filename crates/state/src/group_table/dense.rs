@@ -12,6 +12,8 @@ const RANGE_MIN: u64 = 1 << 14;
 const RANGE_PER_GROUP: u64 = 4;
 /// Blocks that are not looked at after one whose keys were not dense.
 const PAUSE_BLOCKS: u32 = 64;
+/// Instead of a slot that the directory doesn't know.
+pub(super) const UNKNOWN: u32 = u32::MAX;
 
 /// From key to slot, for keys in `base .. base + slots.len()`.
 #[derive(Debug, Default)]
@@ -25,10 +27,6 @@ pub(super) struct DenseSlots {
 impl DenseSlots {
     /// Whether all these keys are covered, growing the range if they are dense enough.
     pub(super) fn covers(&mut self, words: &[u64], group_count: u32) -> bool {
-        if self.pause > 0 {
-            self.pause -= 1;
-            return false;
-        }
         let (mut low, mut high) = (i64::MAX, i64::MIN);
         for word in words {
             low = low.min(*word as i64);
@@ -60,10 +58,18 @@ impl DenseSlots {
             && (high.wrapping_sub(self.base) as u64) < self.slots.len() as u64
     }
 
-    /// The slot of a covered key, if it is known.
+    /// The slot of a key, covered or not, or `UNKNOWN`.
     #[inline]
-    pub(super) fn slot(&self, word: u64) -> Option<u32> {
-        self.slots[word.wrapping_sub(self.base as u64) as usize].checked_sub(1)
+    pub(super) fn slot(&self, word: u64) -> u32 {
+        let place = word.wrapping_sub(self.base as u64) as usize;
+        self.slots.get(place).copied().unwrap_or(0).wrapping_sub(1)
+    }
+
+    /// Whether it is worth asking for the keys of a block.
+    pub(super) fn is_paused(&mut self) -> bool {
+        let paused = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
+        paused
     }
 
     /// Notes the slot of a covered key.
@@ -102,17 +108,17 @@ mod tests {
         let mut dense = DenseSlots::default();
         assert!(dense.covers(&[5, 9, (-3i64) as u64], 0));
         dense.note(9, 1);
-        assert_eq!((dense.slot(9), dense.slot(5)), (Some(1), None));
+        assert_eq!((dense.slot(9), dense.slot(5), dense.slot(1 << 40)), (1, UNKNOWN, UNKNOWN));
         // Growing to either side keeps what is known.
         assert!(dense.covers(&[(-2000i64) as u64, 2000], 0));
-        assert_eq!(dense.slot(9), Some(1));
+        assert_eq!(dense.slot(9), 1);
+        assert!(!dense.is_paused());
         assert!(!dense.covers(&[i64::MAX as u64], 0));
+        assert!(dense.is_paused());
         dense.forget(9);
         dense.forget(i64::MIN as u64);
-        dense.pause = 0;
         assert!(dense.covers(&[9], 0));
-        assert_eq!(dense.slot(9), None);
-        dense.pause = 0;
+        assert_eq!(dense.slot(9), UNKNOWN);
         assert!(!dense.covers(&[i64::MIN as u64, i64::MAX as u64], u32::MAX));
     }
 }

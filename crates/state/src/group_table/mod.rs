@@ -266,13 +266,11 @@ impl GroupTable {
     }
 
     fn begin_epoch(&self, groups: &mut Groups, epoch: Epoch) {
-        let mut retained = self.pins.retained();
-        if let Some(frozen) = &groups.frozen {
-            retained = retained.min(frozen.epoch);
-        }
         if groups.records.undo.back().is_none_or(|log| log.epoch != epoch) {
+            let retained = self.pins.retained();
             self.reclaim(groups, retained);
-            groups.records.begin_epoch(epoch, retained);
+            let Groups { records, frozen, .. } = groups;
+            records.begin_epoch(epoch, retained, |log| frozen.iter_mut().for_each(|frozen| frozen.keep(log)));
         }
     }
 
@@ -295,11 +293,17 @@ impl GroupTable {
             self.load_missing(groups, key_rows, keys, start, hashes)?;
         }
         let key_words = self.key_form.word_count();
-        groups.records.find_slots(key_rows, start, hashes.len(), hashes, |records, row, hash| {
-            let slot = records.add_slot(index::SlotIndex::tag(hash));
-            write_key(records, slot, key_rows, start + row, key_words);
-            slot
-        });
+        groups.records.find_slots(
+            key_rows,
+            start,
+            hashes.len(),
+            || hashes,
+            |records, row, hash| {
+                let slot = records.add_slot(index::SlotIndex::tag(hash));
+                write_key(records, slot, key_rows, start + row, key_words);
+                slot
+            },
+        );
         Ok(())
     }
 

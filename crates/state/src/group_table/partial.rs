@@ -22,7 +22,6 @@ pub struct PartialGroups {
     width: usize,
     records: GroupRecords,
     accumulators: Vec<Box<dyn Accumulator>>,
-    hashes: Vec<u64>,
 }
 
 /// Partial results: one row per group.
@@ -56,7 +55,6 @@ impl PartialGroups {
             width,
             records: GroupRecords::new(width, false),
             accumulators,
-            hashes: Vec::new(),
         }
     }
 
@@ -76,17 +74,17 @@ impl PartialGroups {
             if keys.is_empty() {
                 self.use_global(end - start);
             } else {
-                if !self.records.is_dense(&key_rows, start, end) {
+                let hashes = || {
                     let block: Vec<ArrayRef> = keys.iter().map(|key| key.slice(start, end - start)).collect();
-                    hash_columns(&block, end - start, &mut self.hashes);
-                }
-                let hashes = std::mem::take(&mut self.hashes);
-                self.records.find_slots(&key_rows, start, end - start, &hashes, |records, row, hash| {
+                    let mut hashes = Vec::new();
+                    hash_columns(&block, end - start, &mut hashes);
+                    hashes
+                };
+                self.records.find_slots(&key_rows, start, end - start, hashes, |records, row, hash| {
                     let slot = records.add_slot(SlotIndex::tag(hash));
                     write_key(records, slot, &key_rows, start + row, key_words);
                     slot
                 });
-                self.hashes = hashes;
             }
             self.records.count(weights);
             fold_block(&mut self.records, &mut self.accumulators, &self.offsets, inputs, (start, end), weights);

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use changelog::{Accumulator, Epoch, GroupWords, Records, Weights, hash_integer};
 
-use super::dense::DenseSlots;
+use super::dense::{DenseSlots, UNKNOWN};
 use super::index::{SlotIndex, prefetch};
 use super::keys::KeyRows;
 use super::pages::zeros;
@@ -100,23 +100,31 @@ impl GroupRecords {
 
     /// The record as of an epoch, which must be retained.
     pub(super) fn record_at(&self, slot: u32, epoch: Epoch) -> &[u64] {
+        match self.logged_record_at(slot, epoch) {
+            Some(record) => record,
+            None => unreachable!("an undo log later than epoch {epoch} is gone"),
+        }
+    }
+
+    /// The record as of an epoch, if the undo logs reach back to it.
+    pub(super) fn logged_record_at(&self, slot: u32, epoch: Epoch) -> Option<&[u64]> {
         let mut record = self.record(slot);
         while record[STAMP] > epoch.0 {
-            let at = self.undo.binary_search_by_key(&record[STAMP], |log| log.epoch.0);
-            let Ok(at) = at else { unreachable!("the undo log of epoch {} is gone", record[STAMP]) };
+            let at = self.undo.binary_search_by_key(&record[STAMP], |log| log.epoch.0).ok()?;
             let start = (record[LINK] as u32) as usize * self.width;
             record = &self.undo[at].records[start..start + self.width];
         }
-        record
+        Some(record)
     }
 
-    /// Makes `epoch` the one that changes are logged under, and forgets logs that no reader needs.
-    pub(super) fn begin_epoch(&mut self, epoch: Epoch, retained: Epoch) {
+    /// Makes `epoch` the one that changes are logged under, and gives away logs that no reader needs.
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch, retained: Epoch, mut forget: impl FnMut(&UndoLog)) {
         if self.undo.back().is_some_and(|log| log.epoch == epoch) {
             return;
         }
         while self.undo.front().is_some_and(|log| log.epoch <= retained) {
             self.spare = self.undo.pop_front();
+            self.spare.iter().for_each(&mut forget);
         }
         debug_assert!(self.undo.back().is_none_or(|log| log.epoch < epoch), "epochs ascend");
         let mut log = self.spare.take().unwrap_or_default();
@@ -207,15 +215,14 @@ impl GroupRecords {
     }
 
     /// Finds the slots of `count` rows from `start` on into `self.slots`; `miss` is called for a row (counted from
-    /// `start`) whose group isn't there, with its hash, and gives it one.
-    ///
-    /// `hashes` are those of the rows; they are not looked at for keys that `is_dense`.
-    pub(super) fn find_slots(
+    /// `start`) whose group isn't there, with its hash, and gives it one. `hashes` is asked for the rows' hashes if they
+    /// are needed.
+    pub(super) fn find_slots<H: AsRef<[u64]>>(
         &mut self,
         keys: &KeyRows,
         start: usize,
         count: usize,
-        hashes: &[u64],
+        hashes: impl FnOnce() -> H,
         mut miss: impl FnMut(&mut GroupRecords, usize, u64) -> u32,
     ) {
         let mut slots = std::mem::take(&mut self.slots);
@@ -223,39 +230,62 @@ impl GroupRecords {
         match keys {
             KeyRows::OneWord(words) => {
                 let words = &words[start..start + count];
-                if self.dense.covers(words, self.slot_count) {
-                    self.look_up_dense(words, &mut slots, &mut miss);
-                } else {
+                if !self.look_up_dense(words, &mut slots, &mut miss) {
                     let same = |records: &GroupRecords, row: usize, slot| records.is_one_word(slot, words[row]);
-                    self.probe(hashes, &mut slots, same, &mut miss);
+                    self.probe(hashes().as_ref(), &mut slots, same, &mut miss);
                 }
             }
             _ => {
-                self.probe(hashes, &mut slots, |records, row, slot| records.is_key(slot, keys, start + row), &mut miss)
+                let same = |records: &GroupRecords, row: usize, slot| records.is_key(slot, keys, start + row);
+                self.probe(hashes().as_ref(), &mut slots, same, &mut miss);
             }
         }
         assert_eq!(slots.len(), count, "every row has a slot");
         self.slots = slots;
     }
 
-    /// Whether the keys of rows `start .. end` are found without their hashes.
-    pub(super) fn is_dense(&mut self, keys: &KeyRows, start: usize, end: usize) -> bool {
-        match keys {
-            KeyRows::OneWord(words) => self.dense.covers(&words[start..end], self.slot_count),
-            _ => false,
-        }
-    }
-
-    /// Takes slots from the directory of dense keys; what it doesn't know is probed for and noted.
+    /// Takes slots from the directory of dense keys; what it doesn't know is probed for and noted. False if the keys
+    /// are not dense.
     fn look_up_dense(
         &mut self,
         words: &[u64],
         slots: &mut Vec<u32>,
         miss: &mut impl FnMut(&mut GroupRecords, usize, u64) -> u32,
+    ) -> bool {
+        if self.dense.is_paused() {
+            return false;
+        }
+        // Almost always all are known, so the loop has no way out.
+        let mut all_known = true;
+        slots.extend(words.iter().map(|word| {
+            let slot = self.dense.slot(*word);
+            all_known &= slot != UNKNOWN;
+            slot
+        }));
+        if !all_known {
+            if !self.dense.covers(words, self.slot_count) {
+                slots.clear();
+                return false;
+            }
+            self.look_up_unknown(words, slots, miss);
+        }
+        if self.dense.is_large() {
+            for slot in slots.iter() {
+                prefetch(&self.record(*slot)[0]);
+                prefetch(&self.record(*slot)[self.width - 1]);
+            }
+        }
+        true
+    }
+
+    fn look_up_unknown(
+        &mut self,
+        words: &[u64],
+        slots: &mut [u32],
+        miss: &mut impl FnMut(&mut GroupRecords, usize, u64) -> u32,
     ) {
         for (row, word) in words.iter().enumerate() {
-            if let Some(slot) = self.dense.slot(*word) {
-                slots.push(slot);
+            if slots[row] != UNKNOWN {
                 continue;
             }
             let hash = hash_integer(*word);
@@ -264,13 +294,7 @@ impl GroupRecords {
                 None => miss(self, row, hash),
             };
             self.dense.note(*word, slot);
-            slots.push(slot);
-        }
-        if self.dense.is_large() {
-            for slot in slots.iter() {
-                prefetch(&self.record(*slot)[0]);
-                prefetch(&self.record(*slot)[self.width - 1]);
-            }
+            slots[row] = slot;
         }
     }
 
