@@ -120,7 +120,7 @@ fn assemble(
         name: options.name.clone(),
         start: Epoch(meta.epoch),
         pins: Arc::clone(&pins),
-        store: Arc::clone(&store),
+        store: on_disk.then(|| Arc::clone(&store)),
         tables: Arc::clone(&state_tables),
         check_operators: cfg!(debug_assertions),
     })?);

@@ -44,8 +44,8 @@ pub struct EngineOptions {
     pub start: Epoch,
     /// Which epochs can be read.
     pub pins: Arc<EpochPins>,
-    /// Where checkpoints are.
-    pub store: Arc<dyn StateStore>,
+    /// Where checkpoints are; `None` if none are made.
+    pub store: Option<Arc<dyn StateStore>>,
     /// Where jobs that have caught up enter their state tables.
     pub tables: Arc<StateTables>,
     /// Check every operator's contract from outside; for tests.
@@ -112,7 +112,7 @@ impl Engine {
         let layout = Arc::new(Layout::new(&options.plan, worker_count)?);
         let place = StatePlace {
             pins: &self.options.pins,
-            store: &self.options.store,
+            store: self.options.store.as_ref(),
             restore: options.restore,
             check_operators: self.options.check_operators,
         };
@@ -160,7 +160,7 @@ impl Engine {
             placement: None,
             key_groups: 0..KEY_GROUP_COUNT as u16,
             pins: Arc::clone(&self.options.pins),
-            store: options.restore.then(|| Arc::clone(&self.options.store)),
+            store: self.options.store.clone().filter(|_| options.restore),
         });
         let ids = operator_tables(id, plan);
         let operators = plan.nodes.iter().zip(&ids).map(|(node, table)| OperatorMetrics::new(title(node), *table));

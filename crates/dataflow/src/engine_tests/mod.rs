@@ -49,7 +49,7 @@ impl World {
             name: "test".to_owned(),
             start,
             pins: Arc::clone(&pins),
-            store,
+            store: Some(store),
             tables: Arc::clone(&tables),
             check_operators: true,
         };

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use changelog::{Epoch, JobId};
+use changelog::{ChangelogMode, Epoch, JobId, RelationId};
 use state::{Checkpointer, MemoryStore, StateStore, WriteSet};
 
 use super::views::{bag_of_both, by_a, by_count, check_views, mixed, quotients, total};
-use super::{T1, T2, World};
-use crate::{DataflowPlan, Job, JobOptions, JobState};
+use super::{ResultsOf, T1, T2, World, group, unbag};
+use crate::testing::PlanBuilder;
+use crate::{DataflowPlan, Job, JobOptions, JobState, OutputIdentity};
 
 /// The views in the order in which they can be made.
 fn plans() -> Vec<(&'static str, u32, DataflowPlan)> {
@@ -91,4 +92,51 @@ fn ids_of_state_tables_are_known_without_the_job() {
         job.wait_caught_up().expect("catches up");
         assert_eq!(job.state_tables, expected);
     }
+}
+
+/// How many rows of `total` have each count: one row, for the global group always has one.
+fn over_total() -> DataflowPlan {
+    let mut plan = PlanBuilder::default();
+    let input = plan.input(12, &[0], ChangelogMode::Retracting);
+    plan.aggregate(input, &[0], &[]);
+    plan.output(OutputIdentity::Key(vec![0]))
+}
+
+fn check_over_total(world: &World, job: &Job) {
+    let counts = unbag(&group(world.table(T1), &[], &[]));
+    assert_eq!(world.read(job), group(counts, &[0], &[]), "at epoch {}", world.epoch);
+}
+
+/// The row of a global aggregate over nothing is there in epoch 0, the only one in which a view can be filled with rows
+/// before anything was written.
+#[test]
+fn what_views_held_before_the_first_epoch_comes_back() {
+    let store: Arc<dyn StateStore> = MemoryStore::new();
+    let mut world = World::open(2, Arc::clone(&store), Epoch::ZERO);
+    let below = world.create(12, total(T1), vec![]);
+    below.wait_caught_up().expect("catches up");
+    let fill = ResultsOf { table: Arc::clone(&below.results), epoch: world.pins.visible(), partition: 0 };
+    let above = world.create(17, over_total(), vec![(RelationId(12), Box::new(fill))]);
+    above.wait_caught_up().expect("catches up");
+    check_over_total(&world, &above);
+    world.submit(&[(9, vec![(1, 1, 1)])]);
+    world.wait();
+    let checkpoint = Epoch(world.epoch);
+    Checkpointer::new(Arc::clone(&store))
+        .run(checkpoint, &world.tables, WriteSet::default())
+        .expect("the store takes it");
+    drop((below, above, world));
+
+    world = World::open(3, store, checkpoint);
+    let create = |id, plan| {
+        let options = JobOptions { id: JobId(id), plan, start: checkpoint, restore: true, backfill: vec![] };
+        world.engine.create_job(options).expect("the job can be built")
+    };
+    let (below, above) = (create(12, total(T1)), create(17, over_total()));
+    below.wait_caught_up().expect("catches up");
+    above.wait_caught_up().expect("catches up");
+    check_over_total(&world, &above);
+    world.submit(&[(T1, vec![(1, 1, 1), (2, 1, 1)])]);
+    world.wait();
+    check_over_total(&world, &above);
 }

@@ -24,7 +24,7 @@ use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec,
 /// Where a job's state lives.
 pub(crate) struct StatePlace<'a> {
     pub pins: &'a Arc<EpochPins>,
-    pub store: &'a Arc<dyn StateStore>,
+    pub store: Option<&'a Arc<dyn StateStore>>,
     pub restore: bool,
     pub check_operators: bool,
 }
@@ -96,7 +96,7 @@ impl Parts {
                     worker: shard.worker,
                     worker_count: shard.worker_count,
                     pins: Arc::clone(place.pins),
-                    store: Some(Arc::clone(place.store)),
+                    store: place.store.cloned(),
                     restore: place.restore,
                 })?;
                 let tables =
@@ -140,7 +140,7 @@ impl Parts {
             placement: Some(layout.placement.clone()),
             key_groups: owned_key_groups(shard.worker, shard.worker_count),
             pins: Arc::clone(place.pins),
-            store: place.restore.then(|| Arc::clone(place.store)),
+            store: place.store.cloned().filter(|_| place.restore),
         });
         self.tables.push((shard.at, shard.worker, Arc::clone(&store) as Arc<dyn StateTable>));
         self.results.push(Arc::clone(&store) as Arc<dyn ReadTable>);

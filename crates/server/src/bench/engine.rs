@@ -49,7 +49,7 @@ impl Driver {
             name: "bench".to_owned(),
             start,
             pins: Arc::clone(&pins),
-            store: Arc::clone(&store),
+            store: Some(Arc::clone(&store)),
             tables: Arc::clone(&tables),
             check_operators: false,
         })?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use arrow::array::ArrayRef;
 use changelog::{Accumulator, Epoch, KeyGroup, StateTableId, hash_columns};
 
-use super::records::{GroupRecords, ROWS, STAMP, UndoLog};
+use super::records::{GroupRecords, ROWS, STAMP, UndoLog, stamp};
 use super::{GroupTable, Groups, pages};
 use crate::{ReadTable, StateError, StateTable};
 
@@ -41,7 +41,7 @@ impl Frozen {
         let width = log.records.len() / log.slots.len();
         let written = self.written.load(Ordering::Acquire);
         for (slot, record) in log.slots.iter().zip(log.records.chunks_exact(width)) {
-            if *slot >= written && record[STAMP] <= self.epoch.0 && self.contains(*slot) {
+            if *slot >= written && record[STAMP] <= stamp(self.epoch) && self.contains(*slot) {
                 if self.places.is_empty() {
                     self.places = pages::zeros(self.slots.len() * 64);
                 }

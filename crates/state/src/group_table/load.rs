@@ -10,9 +10,10 @@ use std::sync::{Arc, Weak};
 use arrow::array::{Array, ArrayRef};
 use changelog::{KeyGroup, StateTableId, hash_columns};
 
+use super::fold::write_key;
 use super::index::SlotIndex;
 use super::keys::KeyRows;
-use super::{GroupTable, Groups, write_key};
+use super::{GroupTable, Groups};
 use crate::keys::Key;
 use crate::loading::caught;
 use crate::{StateError, StateStore};

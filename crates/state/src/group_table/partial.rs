@@ -6,10 +6,11 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use changelog::{Accumulator, Records, RowCodec, Weights, hash_columns};
 
+use super::AccumulatorInput;
+use super::fold::{BLOCK_ROWS, fold_block, write_key};
 use super::index::SlotIndex;
 use super::keys::{KeyForm, KeyRows, column_of_words};
 use super::records::{GroupRecords, HEADER, LINK, ROWS};
-use super::{AccumulatorInput, BLOCK_ROWS, fold_block, write_key};
 use crate::StateError;
 
 /// Groups with accumulators, of which partial results are taken.

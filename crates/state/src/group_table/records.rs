@@ -4,13 +4,14 @@
 //!
 //! | word | holds |
 //! |---|---|
-//! | 0 | the epoch that changed it last |
+//! | 0 | its stamp: one more than the epoch that changed it last; 0 if none has |
 //! | 1 | low half: where that epoch's undo log keeps the record as it was before; high half: a bit per NULL key column |
 //! | 2 | how many rows the group has (their total weight) |
 //! | 3 … | the key's words, then each accumulator's |
 //!
-//! The first change of a record in an epoch copies it to that epoch's undo log, its own epoch and undo place
-//! included, so that versions form a chain: a reader at epoch E follows it until it meets an epoch ≤ E.
+//! The first change of a record in an epoch copies it to that epoch's undo log, its own stamp and undo place
+//! included, so that versions form a chain: a reader at epoch E follows it until it meets an epoch ≤ E. A fresh record's
+//! stamp is below that of any epoch, 0 among them: a view may well be filled in a database's epoch 0.
 
 use std::collections::VecDeque;
 
@@ -31,6 +32,12 @@ const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
 const FIRST_SLOTS: usize = 64;
 /// Rows whose loads are begun together; their cache lines fit the first level.
 const PREFETCH_ROWS: usize = 128;
+
+/// What a record changed in this epoch has in its stamp word.
+#[inline]
+pub(super) fn stamp(epoch: Epoch) -> u64 {
+    epoch.0.saturating_add(1)
+}
 
 /// Records of one epoch as they were before it, in the order of their first change.
 #[derive(Debug, Default)]
@@ -109,8 +116,9 @@ impl GroupRecords {
     /// The record as of an epoch, if the undo logs reach back to it.
     pub(super) fn logged_record_at(&self, slot: u32, epoch: Epoch) -> Option<&[u64]> {
         let mut record = self.record(slot);
-        while record[STAMP] > epoch.0 {
-            let at = self.undo.binary_search_by_key(&record[STAMP], |log| log.epoch.0).ok()?;
+        let seen = stamp(epoch);
+        while record[STAMP] > seen {
+            let at = self.undo.binary_search_by_key(&record[STAMP], |log| stamp(log.epoch)).ok()?;
             let start = (record[LINK] as u32) as usize * self.width;
             record = &self.undo[at].records[start..start + self.width];
         }
@@ -359,13 +367,14 @@ impl GroupRecords {
     pub(super) fn touch(&mut self, epoch: Epoch, weights: Weights<'_>) {
         let slots = std::mem::take(&mut self.slots);
         let Some(mut log) = self.undo.pop_back() else { unreachable!("an epoch has begun") };
+        let stamp = stamp(epoch);
         for (row, slot) in slots.iter().enumerate() {
             let record = self.record_mut(*slot);
             let rows = record[ROWS].wrapping_add_signed(weights.map_or(1, |w| w[row]));
-            if record[STAMP] != epoch.0 {
+            if record[STAMP] != stamp {
                 // Word by word: a copy of so few bytes is not worth a call.
                 log.records.extend(record.iter().copied());
-                record[STAMP] = epoch.0;
+                record[STAMP] = stamp;
                 record[LINK] = record[LINK] >> 32 << 32 | log.slots.len() as u64;
                 log.slots.push(*slot);
                 record[ROWS] = rows;
