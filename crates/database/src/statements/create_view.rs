@@ -84,8 +84,13 @@ fn check_replaceable(
             return Err(DatabaseError::new("42P16", message));
         }
     }
-    if !catalog.snapshot.dependents(replaced.oid).is_empty() {
-        return Err(DatabaseError::unsupported("replacing a view that other views use"));
+    let dependents: Vec<_> = catalog.snapshot.with_dependents(&[replaced.oid]);
+    if dependents.iter().any(|relation| !matches!(relation.live, Live::View)) {
+        return Err(DatabaseError::unsupported("replacing a view that materialized views use"));
+    }
+    // A `*` in a view above would find them.
+    if dependents.len() > 1 && columns.len() > old.len() {
+        return Err(DatabaseError::unsupported("adding columns to a view that other views use"));
     }
     if depends_on.iter().any(|oid| *oid > replaced.oid) {
         return Err(DatabaseError::unsupported("replacing a view by one that uses newer relations"));
