@@ -23,7 +23,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use changelog::AggregateFunction;
 
-pub use udaf::aggregate_udafs;
+pub(crate) use multiset::interval_length;
+pub use udaf::{aggregate_exists, aggregate_udafs};
 
 /// What an aggregate function is told about one of its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -69,6 +69,13 @@ impl Aggregate {
     }
 }
 
+/// Whether there is an aggregate function of this name for arguments of these types. Other names are not ours to judge.
+#[must_use]
+pub fn aggregate_exists(name: &str, types: &[DataType]) -> bool {
+    let arguments: Vec<Argument> = types.iter().map(|t| Argument::nullable(widened(t))).collect();
+    !AGGREGATE_NAMES.contains(&name) || aggregate_function(name, &arguments).is_some()
+}
+
 /// The type among ours that an argument of a foreign type is widened to.
 fn widened(data_type: &DataType) -> DataType {
     match data_type {
@@ -94,13 +101,15 @@ impl AggregateUDFImpl for Aggregate {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let is_minimum = matches!(self.name, "min" | "max");
         let keep = |t: &DataType| if is_minimum && *t == DataType::UInt32 { t.clone() } else { widened(t) };
-        let types: Vec<DataType> = types.iter().map(keep).collect();
-        self.function(types.iter().cloned())?;
-        Ok(types)
+        // Whether there is such a function is for `aggregate_exists`, when literals have been given their types.
+        Ok(types.iter().map(keep).collect())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(self.function(types.iter().cloned())?.result_type())
+        match self.function(types.iter().cloned()) {
+            Ok(function) => Ok(function.result_type()),
+            Err(_) => Ok(types.first().cloned().unwrap_or(DataType::Null)),
+        }
     }
 
     fn is_nullable(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Arithmetic on floats: no silent infinity, no silent zero.
+//! Arithmetic on floats: no silent infinity, no silent zero, and one NaN whatever the processor makes of it.
 
 use super::arithmetic::Operator::{self, Add, Divide, Multiply, Subtract};
 use crate::PgError;
@@ -28,5 +28,5 @@ pub(super) fn check_float(value: f64, operator: Operator, l: f64, r: f64) -> Res
     if value == 0.0 && vanished {
         return Err(PgError::new(b"22003", "value out of range: underflow"));
     }
-    Ok(value)
+    Ok(if value.is_nan() { f64::NAN } else { value })
 }

@@ -5,6 +5,7 @@ mod array;
 mod bytes;
 mod cast;
 mod columns;
+mod comparison;
 mod datetime;
 mod float_math;
 mod function;
@@ -39,6 +40,7 @@ pub fn scalar_udfs() -> Vec<Arc<ScalarUDF>> {
         jsonb::FUNCTIONS,
         array::FUNCTIONS,
         bytes::FUNCTIONS,
+        comparison::FUNCTIONS,
     ];
     udfs.extend(lists.into_iter().flatten().map(function::udf));
     udfs.extend(bytes::VOLATILE.iter().map(|function| function::udf_with(function, Volatility::Volatile)));

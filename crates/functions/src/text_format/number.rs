@@ -52,7 +52,8 @@ pub fn parse_double(text: &str) -> Result<f64, PgError> {
     if is_lost(number, value.is_infinite(), value == 0.0) {
         return Err(PgError::new(b"22003", format!("\"{text}\" is out of range for type {name}")));
     }
-    Ok(value)
+    // There is one NaN, also for `-NaN`.
+    Ok(if value.is_nan() { f64::NAN } else { value })
 }
 
 /// A real number, with `NaN` and `Infinity`.
@@ -65,7 +66,7 @@ pub fn parse_real(text: &str) -> Result<f32, PgError> {
     if is_lost(number, value.is_infinite(), value == 0.0) {
         return Err(PgError::new(b"22003", format!("\"{text}\" is out of range for type real")));
     }
-    Ok(value)
+    Ok(if value.is_nan() { f32::NAN } else { value })
 }
 
 /// Whether digits became infinity, or something became zero.

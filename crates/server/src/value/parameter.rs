@@ -90,8 +90,15 @@ fn read_binary(data_type: &DataType, bytes: &[u8], settings: &TextSettings) -> R
         DataType::Int32 => Arc::new(Int32Array::from(vec![i32::from_be_bytes(fixed(bytes)?)])),
         DataType::Int64 => Arc::new(Int64Array::from(vec![i64::from_be_bytes(fixed(bytes)?)])),
         DataType::UInt32 => Arc::new(UInt32Array::from(vec![u32::from_be_bytes(fixed(bytes)?)])),
-        DataType::Float32 => Arc::new(PrimitiveArray::<Float32Type>::from(vec![f32::from_be_bytes(fixed(bytes)?)])),
-        DataType::Float64 => Arc::new(PrimitiveArray::<Float64Type>::from(vec![f64::from_be_bytes(fixed(bytes)?)])),
+        DataType::Float32 => {
+            let value = f32::from_be_bytes(fixed(bytes)?);
+            // There is one NaN, whatever bits a client has for it.
+            Arc::new(PrimitiveArray::<Float32Type>::from(vec![if value.is_nan() { f32::NAN } else { value }]))
+        }
+        DataType::Float64 => {
+            let value = f64::from_be_bytes(fixed(bytes)?);
+            Arc::new(PrimitiveArray::<Float64Type>::from(vec![if value.is_nan() { f64::NAN } else { value }]))
+        }
         DataType::Decimal128(precision, scale) => read_decimal(bytes, *precision, *scale)?,
         DataType::Utf8 => Arc::new(StringArray::from(vec![read_text(bytes)?])),
         DataType::LargeUtf8 => read_json(bytes, settings)?,

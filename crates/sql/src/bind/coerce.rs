@@ -12,11 +12,14 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values, WindowFunctionDefinition,
+};
 use functions::{CastTarget, cast_udf};
 
+use super::aggregate::check_aggregate;
 use super::canonical::canonical_type;
-use super::interval_order::interval_order;
+use super::order::{interval_order, ordered};
 use super::parameters::Parameters;
 use super::retype::retype;
 use super::type_name::{self, TYPE_NAME_FUNCTION};
@@ -138,7 +141,7 @@ impl Coercion {
             Expr::InList(list) => {
                 let mut all = vec![*list.expr];
                 all.extend(list.list);
-                let mut all = self.unify(all, "IN", schema)?.into_iter();
+                let mut all = self.unify_ordered(all, "IN", schema)?.into_iter();
                 let Some(first) = all.next() else { return Err(failure(SqlError::internal("an empty IN list"))) };
                 Expr::InList(InList::new(Box::new(first), all.collect(), list.negated))
             }
@@ -170,10 +173,15 @@ impl Coercion {
                     None => return Ok(Transformed::no(expr)),
                 }
             }
-            Expr::AggregateFunction(call) if call.func.name() == "count" && call.params.args.len() > 1 => {
-                let types = call.params.args.iter().map(|a| Ok(type_of(a, schema)?.name()));
-                let types = types.collect::<Result<Vec<_>>>()?.join(", ");
-                return Err(failure(SqlError::new(b"42883", format!("function count({types}) does not exist"))));
+            Expr::AggregateFunction(call) => {
+                check_aggregate(call.func.name(), &call.params.args, schema)?;
+                return Ok(Transformed::no(Expr::AggregateFunction(call)));
+            }
+            Expr::WindowFunction(call) => {
+                if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
+                    check_aggregate(function.name(), &call.params.args, schema)?;
+                }
+                return Ok(Transformed::no(Expr::WindowFunction(call)));
             }
             other => return Ok(Transformed::no(other)),
         };
@@ -182,7 +190,8 @@ impl Coercion {
 
     fn between(&self, between: Between, schema: &DFSchema) -> Result<Expr> {
         let all = vec![*between.expr, *between.low, *between.high];
-        let all = self.unify(all, "BETWEEN", schema)?;
+        let all: Vec<Expr> =
+            self.unify(all, "BETWEEN", schema)?.into_iter().map(|e| interval_order(e, schema)).collect();
         let [expr, low, high] = <[Expr; 3]>::try_from(all).map_err(|_| failure(SqlError::internal("BETWEEN")))?;
         Ok(Expr::Between(Between::new(Box::new(expr), between.negated, Box::new(low), Box::new(high))))
     }
@@ -218,7 +227,7 @@ impl Coercion {
         }
         if let Some(expr) = case.expr {
             whens.insert(0, *expr);
-            whens = self.unify(whens, "CASE/WHEN", schema)?;
+            whens = self.unify_ordered(whens, "CASE/WHEN", schema)?;
             operand = Some(Box::new(whens.remove(0)));
         }
         let has_else = case.else_expr.is_some();
@@ -244,7 +253,7 @@ impl Coercion {
         }
         let (l, r) = (left_type.data_type(), right_type.data_type());
         if let (DataType::Interval(_), DataType::Interval(_)) = (l, r) {
-            return Ok((interval_order(left), interval_order(right)));
+            return Ok((ordered(left, l), ordered(right, r)));
         }
         if l == r || l.is_null() || r.is_null() {
             return Ok((left, right));
@@ -285,6 +294,12 @@ impl Coercion {
             return Ok(all);
         }
         all.into_iter().map(|e| self.cast(e, &common, schema)).collect()
+    }
+
+    /// All expressions with one type whose values Arrow compares as PostgreSQL does.
+    fn unify_ordered(&self, all: Vec<Expr>, construct: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
+        let all = self.unify(all, construct, schema)?;
+        all.into_iter().map(|e| e.get_type(schema).map(|found| ordered(e, &found))).collect()
     }
 
     /// The expression as it is, unless its type is unknown: then it gets the wanted one.

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::canonical::canonical_type;
 use super::coerce::Coercion;
 use super::operators::Operators;
+use super::order::order_intervals;
 use super::parameters::Parameters;
 use super::system_function::system_functions;
 use super::{Options, analyze, failure, map_expressions, options_in, registry, rewrite};
@@ -91,7 +92,7 @@ impl<'a> Binder<'a> {
             }
             _ => Ok(Transformed::no(expr)),
         })?;
-        analyze(plan, &self.coercion.options)
+        analyze(order_intervals(plan)?, &self.coercion.options)
     }
 
     /// The plan of a query whose result goes to a client: NULL has type text, and `regclass` and its like are shown

@@ -7,16 +7,17 @@
 //! 3. `coerce` resolves what is left: casts, literals of unknown type, branches of different types.
 //! 4. DataFusion's type coercion widens numbers and arguments.
 
+mod aggregate;
 mod canonical;
 mod clock;
 mod coerce;
 mod constant;
 mod context;
 mod errors;
-mod interval_order;
 mod lateral;
 mod map;
 mod operators;
+mod order;
 mod parameters;
 mod registry;
 mod retype;

@@ -233,8 +233,9 @@ impl<'a> Lowering<'a> {
         let mut types = Vec::with_capacity(exprs.len());
         for expr in &exprs {
             let data_type = expr.get_type(schema).map_err(|e| from_plan_error(&e, self.query))?;
-            // The global group may be asked for without a row, so its results may be NULL whatever comes in.
-            let nullable = global || expr.nullable(schema).unwrap_or(true);
+            // The global group may be asked for without a row, and a filter may let none through: then the result is
+            // NULL whatever comes in.
+            let nullable = global || params.filter.is_some() || expr.nullable(schema).unwrap_or(true);
             types.push(Argument { data_type, nullable });
         }
         let Some(function) = aggregate_function(&name, &types) else {

@@ -33,6 +33,7 @@ const INFALLIBLE_FUNCTIONS: &[&str] = &[
     "retype",
     "reverse",
     "rtrim",
+    "sort_value",
     "starts_with",
     "strpos",
     "translate",

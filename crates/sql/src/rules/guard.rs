@@ -1,10 +1,12 @@
-//! Keeps AND and OR from evaluating what their left side rules out, as PostgreSQL does:
-//! `x <> 0 AND 10 / x > 1` must not divide by zero.
+//! Keeps AND and OR from evaluating what their left side rules out, and aggregates from evaluating arguments for rows
+//! that their FILTER leaves out, as PostgreSQL does: neither `x <> 0 AND 10 / x > 1` nor
+//! `sum(10 / x) FILTER (WHERE x <> 0)` must divide by zero.
 //!
 //! 1. A right side that can fail goes into a CASE, whose branches are evaluated only for the rows that come to them.
 //! 2. In WHERE and HAVING, conjuncts before the first that can fail stay a plain conjunction, which rules may take
 //!    apart; from that one on they become one CASE that stays whole and keeps their order.
-//! 3. After filters have been moved and merged, `order_filters` puts those that cannot fail first.
+//! 3. An argument of an aggregate with FILTER that can fail goes into a CASE on the filter.
+//! 4. After filters have been moved and merged, `order_filters` puts those that cannot fail first.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -79,9 +81,20 @@ fn nest(predicates: Vec<Expr>) -> Result<Option<Expr>> {
     Ok(nested)
 }
 
-/// Guards AND and OR anywhere in an expression.
+/// Guards AND, OR and the arguments of filtered aggregates anywhere in an expression.
 pub fn guard_expression(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
+        let expr = match expr {
+            Expr::AggregateFunction(mut call) => {
+                let guarded = guard_arguments(&mut call.params.args, call.params.filter.as_deref())?;
+                return Ok(Transformed::new_transformed(Expr::AggregateFunction(call), guarded));
+            }
+            Expr::WindowFunction(mut call) => {
+                let guarded = guard_arguments(&mut call.params.args, call.params.filter.as_deref())?;
+                return Ok(Transformed::new_transformed(Expr::WindowFunction(call), guarded));
+            }
+            other => other,
+        };
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Ok(Transformed::no(expr)) };
         if !matches!(op, Operator::And | Operator::Or) || !is_fallible(&right) {
             return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
@@ -91,4 +104,15 @@ pub fn guard_expression(expr: Expr) -> Result<Transformed<Expr>> {
         let both = Expr::BinaryExpr(BinaryExpr { left, op, right });
         Ok(Transformed::yes(when(settled, answer).otherwise(both)?))
     })
+}
+
+/// Lets arguments that can fail be evaluated only for rows that pass the filter. Gives whether there were any.
+fn guard_arguments(arguments: &mut [Expr], filter: Option<&Expr>) -> Result<bool> {
+    let Some(filter) = filter else { return Ok(false) };
+    let mut guarded = false;
+    for argument in arguments.iter_mut().filter(|argument| is_fallible(argument)) {
+        *argument = when(filter.clone(), std::mem::take(argument)).end()?;
+        guarded = true;
+    }
+    Ok(guarded)
 }
