@@ -13,6 +13,9 @@ use crate::reference::{Column, Failure, Query, Relations, Row};
 use crate::slt::with_plain_views;
 use crate::wire::{SqlError, Wire};
 
+/// What a mismatch is called where the server did answer, and should have.
+pub const WRONG_ANSWER: &str = "wrong answer,";
+
 /// Views are made of views up to this depth.
 const DEPTH_MAX: usize = 4;
 
@@ -304,7 +307,7 @@ fn check_answer(
         (Ok(expected), Ok(answer)) => {
             let missing: Vec<&Answer> = difference(expected, &answer);
             let surplus: Vec<&Answer> = difference(&answer, expected);
-            bail!("{server} differs in {view}: missing {missing:?}, too many {surplus:?}")
+            bail!("{server} differs in {view}: {WRONG_ANSWER} missing {missing:?}, too many {surplus:?}")
         }
         (expected, answer) => bail!("{server} differs in {view}: {answer:?} instead of {expected:?}"),
     }

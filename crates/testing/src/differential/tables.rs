@@ -22,7 +22,7 @@ pub struct Table {
 }
 
 /// Types of columns, the frequent ones more than once.
-const TYPES: [Type; 12] = [
+const TYPES: [Type; 13] = [
     Type::SmallInt,
     Type::Integer,
     Type::Integer,
@@ -35,6 +35,7 @@ const TYPES: [Type; 12] = [
     Type::Boolean,
     Type::Date,
     Type::Timestamp,
+    Type::Interval,
 ];
 
 impl Table {
@@ -110,11 +111,37 @@ pub fn draw_value(rng: &mut ChaCha8Rng, kind: Type, extreme: bool, nulls: f64) -
             Value::Float(one_of(rng, &pool))
         }
         Type::Text => Value::Text(one_of(rng, &["", "a", "b", "B", "ab", "é", "it's"]).to_owned()),
+        Type::Date if extreme => Value::Text(one_of(rng, &["0001-01-01", "9999-12-31"]).to_owned()),
         Type::Date => Value::Text(one_of(rng, &["1969-12-31", "2000-01-01", "2024-02-29", "2024-03-01"]).to_owned()),
         Type::Timestamp => {
-            let pool =
-                ["1969-12-31 23:59:59.999999", "2000-01-01 00:00:00", "2024-02-29 12:34:56", "2024-02-29 12:34:56.5"];
+            let pool = if extreme {
+                vec!["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"]
+            } else {
+                vec![
+                    "1969-12-31 23:59:59.999999",
+                    "2000-01-01 00:00:00",
+                    "2024-02-29 12:34:56",
+                    "2024-02-29 12:34:56.5",
+                ]
+            };
             Value::Text(one_of(rng, &pool).to_owned())
+        }
+        Type::Interval => {
+            let pool = if extreme {
+                vec!["100000 years", "-100000 years", "1000000 days", "-2000000:00:00"]
+            } else {
+                vec![
+                    "1 mon",
+                    "30 days",
+                    "720:00:00",
+                    "1 mon 1 day",
+                    "31 days",
+                    "-1 days",
+                    "00:00:00",
+                    "00:00:00.000001",
+                ]
+            };
+            Value::interval(one_of(rng, &pool))
         }
     }
 }

@@ -160,6 +160,16 @@ fn total(values: &[Value]) -> Decimal {
 }
 
 fn of_variance(values: &[Value], population: bool, f: fn(f64) -> f64) -> Value {
-    let exact: Vec<Decimal> = values.iter().map(Value::decimal).collect();
+    let divides = !population && values.len() < 2;
+    if !divides && values.iter().any(|v| matches!(v, Value::Float(f) if !f.is_finite())) {
+        return Value::Float(f64::NAN);
+    }
+    let exact = |v: &Value| match v {
+        Value::Float(f) if f.is_finite() => Decimal::from_float(*f),
+        // Of one value there is no sample variance, whatever it is.
+        Value::Float(_) => Decimal::from_integer(0),
+        other => other.decimal(),
+    };
+    let exact: Vec<Decimal> = values.iter().map(exact).collect();
     variance(&exact, population).map_or(Value::Null, |v| Value::Float(f(v)))
 }

@@ -27,6 +27,14 @@ impl Decimal {
         Some(Decimal { digits, scale: u32::try_from(fraction.len()).ok()? })
     }
 
+    /// A finite float, exactly.
+    #[must_use]
+    pub fn from_float(value: f64) -> Decimal {
+        // A multiple of 2^−1074, and so of 10^−1074.
+        let digits = multiple_of_smallest(value) * BigInt::from(5).pow(SMALLEST);
+        Decimal { digits, scale: SMALLEST }
+    }
+
     /// The sum.
     #[must_use]
     pub fn add(&self, other: &Decimal) -> Decimal {

@@ -25,6 +25,8 @@ pub enum Type {
     Date,
     /// A day and a time of day.
     Timestamp,
+    /// A span of time, compared by its length: a month has 30 days.
+    Interval,
     /// A numeric that is a quotient: compared to ten digits.
     Quotient,
     /// A number that need not be right to the last digit: compared to ten significant ones.
@@ -45,6 +47,7 @@ impl Type {
             Type::Text => "text",
             Type::Date => "date",
             Type::Timestamp => "timestamp",
+            Type::Interval => "interval",
         }
     }
 
@@ -74,6 +77,8 @@ impl Type {
             }
             Type::Double => text.parse().map_or_else(|_| text.to_owned(), canonical_float),
             Type::Approximate => text.parse().map_or_else(|_| text.to_owned(), approximate_float),
+            // Which one of equal intervals a group shows is not said anywhere.
+            Type::Interval => interval_length(text).map_or_else(|| text.to_owned(), |length| length.to_string()),
             _ => text.to_owned(),
         }
     }
@@ -107,9 +112,17 @@ pub enum Value {
     Float(f64),
     /// Text, or a date or timestamp in ISO form, whose order is that of its text.
     Text(String),
+    /// An interval's length in microseconds, and a text of it.
+    Interval(i64, String),
 }
 
 impl Value {
+    /// An interval from its text.
+    #[must_use]
+    pub fn interval(text: &str) -> Value {
+        interval_length(text).map_or(Value::Null, |length| Value::Interval(length, text.to_owned()))
+    }
+
     /// Whether it is NULL.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -126,6 +139,7 @@ impl Value {
             (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
             (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
             (Value::Text(a), Value::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Value::Interval(a, _), Value::Interval(b, _)) => a.cmp(b),
             (Value::Float(_), _) | (_, Value::Float(_)) => order_of_floats(self.float(), other.float()),
             (a, b) => a.decimal().order(&b.decimal()),
         }
@@ -168,6 +182,7 @@ impl Value {
             Value::Float(f) if kind == Type::Approximate => approximate_float(*f),
             Value::Float(f) => canonical_float(*f),
             Value::Text(s) => s.clone(),
+            Value::Interval(length, _) => length.to_string(),
         })
     }
 
@@ -182,7 +197,7 @@ impl Value {
             Value::Numeric(d) => bracketed(&d.to_string()),
             Value::Float(f) => format!("'{f:?}'::double precision"),
             Value::Text(s) if kind == Type::Text => format!("'{}'", s.replace('\'', "''")),
-            Value::Text(s) => format!("'{s}'::{}", kind.sql()),
+            Value::Text(s) | Value::Interval(_, s) => format!("'{s}'::{}", kind.sql()),
             Value::Quotient(..) => panic!("a quotient is no literal"),
         }
     }
@@ -209,4 +224,45 @@ fn canonical_float(value: f64) -> String {
 fn approximate_float(value: f64) -> String {
     // What is left of a difference of equal numbers is nothing.
     if value.abs() < 1e-13 { "0".to_owned() } else { format!("{value:.9e}") }
+}
+
+/// The microseconds of an interval as PostgreSQL writes it: `1 year 2 mons -3 days 04:05:06.5`.
+fn interval_length(text: &str) -> Option<i64> {
+    const DAY: i64 = 86_400_000_000;
+    let mut length = 0i64;
+    let mut words = text.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            let (sign, digits) = word.strip_prefix('-').map_or((1, word), |digits| (-1, digits));
+            let mut parts = digits.trim_start_matches('+').splitn(3, ':');
+            let mut whole = || parts.next().map_or(Some(0), |part| part.parse::<i64>().ok());
+            let minutes = whole()? * 60 + whole()?;
+            let seconds = Decimal::parse(parts.next().unwrap_or("0"))?;
+            let micros: i64 = seconds.multiply(&Decimal::from_integer(1_000_000)).to_string().parse().ok()?;
+            length += sign * (minutes * 60_000_000 + micros);
+            continue;
+        }
+        let count: i64 = word.parse().ok()?;
+        length += count
+            * match words.next()?.trim_end_matches('s') {
+                "year" => 360 * DAY,
+                "mon" => 30 * DAY,
+                "day" => DAY,
+                _ => return None,
+            };
+    }
+    Some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_have_a_length() {
+        assert_eq!(interval_length("1 mon"), interval_length("30 days"));
+        assert_eq!(interval_length("1 mon"), interval_length("720:00:00"));
+        assert_eq!(interval_length("1 year -5 days -00:00:01.5"), Some(355 * 86_400_000_000 - 1_500_000));
+        assert_eq!(interval_length("soon"), None);
+    }
 }

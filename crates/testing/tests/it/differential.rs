@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use libtest_mimic::Trial;
-use testing::differential::{DifferentialOptions, Subjects, run};
+use testing::differential::{DifferentialOptions, Subjects, WRONG_ANSWER, run};
 
 /// The first seed; `TESTING_SEED` sets another.
 fn seed() -> u64 {
@@ -41,7 +41,7 @@ async fn catch_fault() -> Result<()> {
         Ok(tally) => bail!("the fault went unnoticed: {tally}"),
         Err(e) => {
             let message = format!("{e:#}");
-            ensure!(message.contains("differs in"), "the run failed, but not by a wrong answer: {message}");
+            ensure!(message.contains(WRONG_ANSWER), "the run failed, but not by a wrong answer: {message}");
             Ok(())
         }
     }
