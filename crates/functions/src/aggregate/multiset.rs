@@ -2,10 +2,11 @@
 //!
 //! Side state by slot: a map from the value's key bytes to how often it is there (an append-only input
 //! keeps only the extreme). The keys are the changelog's row bytes, whose order is the values' order;
-//! intervals get their length before that, since PostgreSQL compares 1 month with 30 days as equal.
+//! intervals get their length before that, since PostgreSQL compares 1 month with 30 days as equal, and lists a key in
+//! which a NULL element is above all others.
 //! Words: [copies of all values]. While an epoch is folded, a count may be below zero for a moment.
 //!
-//! Saved form: version byte 1, then for each value: length (u32 LE), key bytes, count (i64 LE).
+//! Saved form: version byte 1 (of lists 2), then for each value: length (u32 LE), key bytes, count (i64 LE).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +20,6 @@ use changelog::{Accumulator, ChangelogMode, Finished, GroupWords, Records, RowCo
 use super::fold::{add_count, for_each_row};
 use super::min_max::Extreme;
 
-/// Version of the saved form.
-const SAVED_VERSION: u8 = 1;
-
 /// How the values of a type become keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MultisetKind {
@@ -29,6 +27,8 @@ pub(super) enum MultisetKind {
     Plain,
     /// The length as 128-bit number (big-endian, sign turned), then the row bytes.
     Interval,
+    /// The elements in order, then the row bytes, then the length of the elements (u32, big-endian).
+    List,
 }
 
 impl MultisetKind {
@@ -40,18 +40,60 @@ impl MultisetKind {
             DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt32 => Some(MultisetKind::Plain),
             DataType::Float32 | DataType::Float64 | DataType::Date32 => Some(MultisetKind::Plain),
             DataType::Time64(_) | DataType::Timestamp(_, _) => Some(MultisetKind::Plain),
-            DataType::List(item) => MultisetKind::of(item.data_type()).filter(|kind| *kind == MultisetKind::Plain),
+            DataType::List(item) => MultisetKind::of(item.data_type()).map(|_| MultisetKind::List),
             _ => None,
         }
     }
 
-    /// Bytes before the row bytes.
-    fn prefix_len(self) -> usize {
+    /// The row bytes within a key; `None` if it is too short to be one.
+    fn row_bytes(self, key: &[u8]) -> Option<&[u8]> {
         match self {
-            MultisetKind::Plain => 0,
-            MultisetKind::Interval => 16,
+            MultisetKind::Plain => Some(key),
+            MultisetKind::Interval => key.get(16..),
+            MultisetKind::List => {
+                let (key, length) = key.split_last_chunk::<4>()?;
+                key.get(u32::from_be_bytes(*length) as usize..)
+            }
         }
     }
+
+    /// Version of the saved form.
+    fn saved_version(self) -> u8 {
+        if self == MultisetKind::List { 2 } else { 1 }
+    }
+}
+
+/// Bytes in the order of the values; each value's end can be told from its bytes. NULL has any.
+fn ordered_bytes(column: &ArrayRef) -> Vec<Vec<u8>> {
+    match column.data_type() {
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            let elements = ordered_bytes(list.values());
+            let bytes = |range: &[i32]| {
+                let mut bytes = Vec::new();
+                for at in range[0] as usize..range[1] as usize {
+                    bytes.push(1);
+                    bytes.push(if list.values().is_null(at) { 2 } else { 1 });
+                    bytes.extend(elements[at].iter().filter(|_| list.values().is_valid(at)));
+                }
+                bytes.push(0);
+                bytes
+            };
+            list.value_offsets().windows(2).map(bytes).collect()
+        }
+        DataType::Interval(_) => {
+            let intervals = column.as_primitive::<IntervalMonthDayNanoType>();
+            intervals.values().iter().map(|interval| ordered_length(*interval).to_vec()).collect()
+        }
+        data_type => {
+            let rows = RowCodec::new(vec![data_type.clone()]).encode(&[canonical(column)]);
+            rows.iter().map(<[u8]>::to_vec).collect()
+        }
+    }
+}
+
+fn ordered_length(interval: arrow::datatypes::IntervalMonthDayNano) -> [u8; 16] {
+    ((interval_length(interval) as u128) ^ (1 << 127)).to_be_bytes()
 }
 
 /// An accumulator for a type that `MultisetKind::of` knows.
@@ -155,7 +197,7 @@ impl Multiset {
         let mut bytes: Vec<&[u8]> = Vec::new();
         for key in keys {
             places.push(key.map(|key| {
-                bytes.push(&key[self.kind.prefix_len()..]);
+                bytes.push(self.kind.row_bytes(key).unwrap_or_default());
                 (bytes.len() - 1) as u32
             }));
         }
@@ -174,20 +216,26 @@ impl Multiset {
     fn for_each_key(&self, column: &ArrayRef, mut row: impl FnMut(usize, &[u8])) {
         let column = canonical(column);
         let rows = self.codec.encode(std::slice::from_ref(&column));
+        let ordered = if self.kind == MultisetKind::List { ordered_bytes(&column) } else { Vec::new() };
         let mut key = Vec::new();
-        for i in 0..column.len() {
-            if column.is_null(i) {
-                continue;
+        for i in (0..column.len()).filter(|i| column.is_valid(*i)) {
+            key.clear();
+            match self.kind {
+                MultisetKind::Plain => {
+                    row(i, rows.row(i));
+                    continue;
+                }
+                MultisetKind::Interval => {
+                    key.extend(ordered_length(column.as_primitive::<IntervalMonthDayNanoType>().value(i)));
+                    key.extend_from_slice(rows.row(i));
+                }
+                MultisetKind::List => {
+                    key.extend_from_slice(&ordered[i]);
+                    key.extend_from_slice(rows.row(i));
+                    key.extend_from_slice(&(ordered[i].len() as u32).to_be_bytes());
+                }
             }
-            if self.kind == MultisetKind::Interval {
-                let length = interval_length(column.as_primitive::<IntervalMonthDayNanoType>().value(i));
-                key.clear();
-                key.extend_from_slice(&((length as u128) ^ (1 << 127)).to_be_bytes());
-                key.extend_from_slice(rows.row(i));
-                row(i, &key);
-            } else {
-                row(i, rows.row(i));
-            }
+            row(i, &key);
         }
     }
 }
@@ -250,7 +298,7 @@ impl Accumulator for Multiset {
     }
 
     fn save(&self, slot: u32, bytes: &mut Vec<u8>) {
-        bytes.push(SAVED_VERSION);
+        bytes.push(self.kind.saved_version());
         for (key, count) in self.slots.get(slot as usize).into_iter().flatten() {
             bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
             bytes.extend_from_slice(key);
@@ -305,7 +353,8 @@ impl Accumulator for Multiset {
 impl Multiset {
     /// Adds the values of a saved form to those that are there.
     fn add_saved(&mut self, slot: u32, bytes: &[u8]) -> Result<(), String> {
-        let Some((&SAVED_VERSION, mut rest)) = bytes.split_first() else {
+        let Some((_, mut rest)) = bytes.split_first().filter(|(version, _)| **version == self.kind.saved_version())
+        else {
             return Err("saved multiset has an unknown version".to_owned());
         };
         self.slot_mut(slot);
@@ -322,7 +371,7 @@ impl Multiset {
     }
 
     fn check_key(&self, key: &[u8]) -> Result<(), String> {
-        let row = key.get(self.kind.prefix_len()..).ok_or("saved multiset has a value that is too short")?;
+        let row = self.kind.row_bytes(key).ok_or("saved multiset has a value that is too short")?;
         self.codec.decode(std::iter::once(row)).map(|_| ()).map_err(|error| error.to_string())
     }
 }
