@@ -19,6 +19,7 @@ use functions::{CastTarget, cast_udf};
 
 use super::aggregate::check_aggregate;
 use super::canonical::canonical_type;
+use super::cast_mark::{is_cast_mark, without_cast_mark};
 use super::order::{interval_order, ordered};
 use super::parameters::Parameters;
 use super::retype::retype;
@@ -157,6 +158,7 @@ impl Coercion {
                 let arguments = self.unify(call.args, &name, schema)?;
                 Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
             }
+            Expr::ScalarFunction(call) if is_cast_mark(&call) => without_cast_mark(call),
             Expr::ScalarFunction(call) if call.func.name() == TYPE_NAME_FUNCTION => {
                 let found = match call.args.first() {
                     Some(argument) if is_unknown(argument) => "unknown".to_owned(),

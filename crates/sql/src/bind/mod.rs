@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod canonical;
+mod cast_mark;
 mod clock;
 mod coerce;
 mod constant;

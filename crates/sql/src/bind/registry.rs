@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use super::cast_mark::cast_mark_function;
 use super::clock::clock_functions;
 use super::type_name::type_name_function;
 use crate::correlated::array_function;
@@ -30,11 +31,11 @@ impl Registry {
             .into_iter()
             .chain(datafusion::functions_nested::all_default_nested_functions());
         // Later ones win: ours replace DataFusion's of the same name.
-        for function in theirs
-            .chain(functions::scalar_udfs())
-            .chain(clock_functions())
-            .chain([array_function(), type_name_function()])
-        {
+        for function in theirs.chain(functions::scalar_udfs()).chain(clock_functions()).chain([
+            array_function(),
+            type_name_function(),
+            cast_mark_function(),
+        ]) {
             for alias in function.aliases() {
                 scalar.insert(alias.clone(), Arc::clone(&function));
             }

@@ -158,6 +158,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         Expr::AnyOp { .. } | Expr::AllOp { .. } => operator::quantified(expr),
         Expr::Function(function) => {
             operator::unqualify(function);
+            operator::mark_casts(function);
             if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
                 literal::restore_frame(spec);
             }

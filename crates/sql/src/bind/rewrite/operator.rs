@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::take;
+use crate::bind::cast_mark::CAST_MARK;
+use crate::bind::registry;
 use crate::{SqlError, identifier};
 
 /// `OPERATOR(pg_catalog.~)` as `~`.
@@ -148,4 +150,23 @@ pub fn regroup_distinct(expr: &mut Expr) {
 
 fn is_junction(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
+}
+
+/// Marks the casts that are arguments of an aggregate, so that their types tell columns apart.
+pub fn mark_casts(function: &mut Function) {
+    let name = match function.name.0.as_slice() {
+        [part] => part.as_ident().map(identifier).unwrap_or_default(),
+        _ => return,
+    };
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if registry().aggregate(&name).is_none() {
+        return;
+    }
+    for argument in &mut list.args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { continue };
+        if let Expr::Cast { data_type, .. } = expr {
+            let name = Expr::value(Value::SingleQuotedString(data_type.to_string()));
+            *expr = call(CAST_MARK, vec![take(expr), name]);
+        }
+    }
 }
