@@ -37,11 +37,11 @@ impl World {
     }
 
     fn open(worker_count: usize, store: Arc<dyn StateStore>, start: Epoch) -> World {
-        World::open_with(worker_count, store, start, Carriage::Moved)
+        World::open_with(worker_count, Some(store), start, Carriage::Moved)
     }
 
     /// A world whose state is in `store` as of `start`; its tables are empty.
-    fn open_with(worker_count: usize, store: Arc<dyn StateStore>, start: Epoch, carriage: Carriage) -> World {
+    fn open_with(worker_count: usize, store: Option<Arc<dyn StateStore>>, start: Epoch, carriage: Carriage) -> World {
         let (pins, tables) = (EpochPins::new(), StateTables::new());
         pins.publish(start);
         let options = EngineOptions {
@@ -49,7 +49,7 @@ impl World {
             name: "test".to_owned(),
             start,
             pins: Arc::clone(&pins),
-            store: Some(store),
+            store,
             tables: Arc::clone(&tables),
             check_operators: true,
         };

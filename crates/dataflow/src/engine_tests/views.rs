@@ -189,6 +189,22 @@ fn four_workers_match_recomputation() {
 
 #[test]
 fn workers_that_send_bytes_match_recomputation() {
-    let world = World::open_with(3, MemoryStore::new(), Epoch::ZERO, Carriage::Bytes);
+    let world = World::open_with(3, Some(MemoryStore::new()), Epoch::ZERO, Carriage::Bytes);
     random_changes_match_recomputation(world);
+}
+
+#[test]
+fn emptied_groups_are_given_back_when_nothing_is_checkpointed() {
+    let mut world = World::open_with(2, None, Epoch::ZERO, Carriage::Moved);
+    let job = world.create(10, by_a(T1), vec![]);
+    job.wait_caught_up().expect("catches up");
+    for round in 0..50i64 {
+        let rows = |weight| (round * 100..(round + 1) * 100).map(|a| (a, 1, weight)).collect::<Vec<_>>();
+        world.submit(&[(T1, rows(1))]);
+        world.submit(&[(T1, rows(-1))]);
+        world.wait();
+    }
+    assert!(world.read(&job).is_empty());
+    let kept = job.results.row_count();
+    assert!(kept <= 1000, "{kept} groups of 5000 are kept");
 }
