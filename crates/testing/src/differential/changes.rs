@@ -35,6 +35,9 @@ impl Relations for OneTable<'_> {
 /// Draws a change of a table and applies it to the table's rows.
 pub fn draw(rng: &mut ChaCha8Rng, table: &mut Table) -> Change {
     let full = table.rows.len() > ROWS_MAX;
+    if table.append_only {
+        return if full || rng.random_bool(0.8) { insert(rng, table) } else { repeat(rng, table) };
+    }
     match rng.random_range(0..100) {
         0..40 if !full => insert(rng, table),
         40..46 if !full && !table.has_key => repeat(rng, table),

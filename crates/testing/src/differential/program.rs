@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::queries::Queries;
-use super::tables::Table;
+use super::tables::{APPEND_ONLY, Table};
 use super::{DifferentialOptions, Subjects, Tally, VIEWS_PER_PROGRAM, changes};
 use crate::keyfold::{Keyfold, KeyfoldOptions};
 use crate::postgres::Postgres;
@@ -195,7 +195,7 @@ impl Servers {
             check_outcome(wire.run(sql).await, fails).with_context(|| format!("Keyfold: {sql}"))?;
         }
         if let Some(wire) = &self.postgres {
-            check_outcome(wire.run(&with_plain_views(sql)).await, fails)
+            check_outcome(wire.run(&with_plain_views(sql).replace(APPEND_ONLY, "")).await, fails)
                 .with_context(|| format!("PostgreSQL: {sql}"))?;
         }
         Ok(())

@@ -15,11 +15,16 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Whether the first column is the primary key.
     pub has_key: bool,
+    /// Whether rows are only ever added, so that views over it need to keep less.
+    pub append_only: bool,
     /// Its rows.
     pub rows: Vec<Row>,
     /// The next key that was never used.
     pub next_key: i64,
 }
+
+/// What a statement says of a table that only grows; PostgreSQL has no such tables.
+pub const APPEND_ONLY: &str = " WITH (append_only = true)";
 
 /// Types of columns, the frequent ones more than once.
 const TYPES: [Type; 13] = [
@@ -51,7 +56,8 @@ impl Table {
         }
         // One more, so that there is always something to add up.
         columns.push(Column { name: "n".into(), kind: Type::Integer, extreme: false });
-        Table { name, columns, has_key, rows: Vec::new(), next_key: 1 }
+        let append_only = !has_key && rng.random_bool(0.4);
+        Table { name, columns, has_key, append_only, rows: Vec::new(), next_key: 1 }
     }
 
     /// The statement that makes it.
@@ -65,7 +71,8 @@ impl Table {
                 format!("{} {}{key}", c.name, c.kind.sql())
             })
             .collect();
-        format!("CREATE TABLE {} ({})", self.name, columns.join(", "))
+        let kind = if self.append_only { APPEND_ONLY } else { "" };
+        format!("CREATE TABLE {} ({}){kind}", self.name, columns.join(", "))
     }
 
     /// Draws a row with a fresh key.
