@@ -1,4 +1,4 @@
-//! Random epochs against a map, with readers that hold past epochs.
+//! Random epochs against a map, with readers that hold past epochs, checkpoints written beside them, and openings.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use changelog::{Accumulator, Epoch, Finished, GroupWords, Records, StateTableId,
 use proptest::prelude::*;
 
 use super::{AccumulatorInput, GroupTable, GroupTableOptions};
-use crate::{EpochPins, ReadTable};
+use crate::{BegunCheckpoint, Checkpointer, EpochPins, MemoryStore, ReadTable, StateTables, WriteSet};
 
 /// The sum of a bigint column, in one wrapping word.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ enum KeyKind {
     Text,
 }
 
-fn table(kind: KeyKind, pins: &Arc<EpochPins>) -> Arc<GroupTable> {
+fn table(kind: KeyKind, pins: &Arc<EpochPins>, store: &Arc<MemoryStore>, restore: bool) -> Arc<GroupTable> {
     let key = match kind {
         KeyKind::Word => Field::new("k", DataType::Int64, false),
         KeyKind::Nullable => Field::new("k", DataType::Int64, true),
@@ -56,11 +56,11 @@ fn table(kind: KeyKind, pins: &Arc<EpochPins>) -> Arc<GroupTable> {
         placement_count: 1,
         accumulators: vec![Box::new(Sum)],
         pins: Arc::clone(pins),
-        store: None,
+        store: Some(Arc::clone(store) as _),
         key_groups: 0..256,
-        restore: false,
+        restore,
     })
-    .expect("an empty table opens")
+    .expect("a table opens")
 }
 
 fn key_column(kind: KeyKind, keys: &[Option<i64>]) -> ArrayRef {
@@ -93,12 +93,47 @@ fn scan(table: &GroupTable, epoch: Epoch) -> Rows {
     rows
 }
 
+/// A checkpoint that is written some epochs after it was begun, and what it must hold.
+struct Checkpoints {
+    kind: KeyKind,
+    store: Arc<MemoryStore>,
+    tables: Arc<StateTables>,
+    begun: Option<(BegunCheckpoint, Rows)>,
+}
+
+impl Checkpoints {
+    /// After the epoch with this number, whose rows are `rows`.
+    fn step(&mut self, at: usize, rows: &Rows) {
+        if at % 6 == 5 {
+            // Given up: what it would have written is in the next one.
+            self.begun = None;
+        }
+        if at % 4 == 3
+            && let Some((begun, then)) = self.begun.take()
+        {
+            let epoch = begun.epoch();
+            begun.write(WriteSet::default()).expect("writes");
+            let pins = EpochPins::new();
+            pins.publish(epoch);
+            assert_eq!(scan(&table(self.kind, &pins, &self.store, true), epoch), then, "opened at epoch {epoch}");
+        }
+        if at % 2 == 1 && self.begun.is_none() {
+            let checkpointer = Checkpointer::new(Arc::clone(&self.store) as _);
+            self.begun = Some((checkpointer.begin(Epoch(at as u64 + 1), &self.tables), rows.clone()));
+        }
+    }
+}
+
 /// Changes of one epoch: key, value, and whether the row is inserted or (an earlier one) retracted.
 type Step = Vec<(Option<i64>, i64, bool)>;
 
 fn check(kind: KeyKind, steps: Vec<Step>) {
     let pins = EpochPins::new();
-    let table = table(kind, &pins);
+    let store = MemoryStore::new();
+    let table = table(kind, &pins, &store, false);
+    let tables = StateTables::new();
+    tables.add(0, Arc::clone(&table) as _);
+    let mut checkpoints = Checkpoints { kind, store, tables, begun: None };
     let mut live: Vec<(Option<i64>, i64)> = Vec::new();
     let mut changelog: BTreeMap<(String, i64), i64> = BTreeMap::new();
     let mut held = Vec::new();
@@ -150,6 +185,7 @@ fn check(kind: KeyKind, steps: Vec<Step>) {
         assert_eq!(changelog.keys().cloned().collect::<Rows>(), expected, "the changes add up to the result");
         pins.publish(epoch);
         assert_eq!(scan(&table, epoch), expected);
+        checkpoints.step(at, &expected);
         if at % 3 == 0 {
             held.push((pins.pin(), expected));
         }
@@ -164,7 +200,7 @@ fn check(kind: KeyKind, steps: Vec<Step>) {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = (prop::option::weighted(0.8, 0..6i64), -50..50i64, any::<bool>());
-    prop::collection::vec(prop::collection::vec(change, 0..12), 1..25)
+    prop::collection::vec(prop::collection::vec(change, 0..12), 1..40)
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -16,7 +16,14 @@ use crate::{MemoryStore, RocksOptions, RocksStore};
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn open(dir: &Path, batch_bytes_max: usize, run_bytes_max: usize) -> Arc<dyn StateStore> {
-    RocksStore::open(dir, RocksOptions { batch_bytes_max, run_bytes_max, ..RocksOptions::default() }).expect("opens")
+    // While another test starts a process, that process has a copy of this one's open files, the lock among them.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match RocksStore::open(dir, RocksOptions { batch_bytes_max, run_bytes_max, ..RocksOptions::default() }) {
+            Err(StateError::Locked { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 fn scan(store: &dyn StateStore, prefix: &[u8], from: &[u8]) -> Rows {
