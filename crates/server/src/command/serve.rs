@@ -1,5 +1,6 @@
 //! `keyfold serve`.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +36,11 @@ pub fn main(arguments: &ServeArguments) -> anyhow::Result<()> {
 fn begin_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("KEYFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     // A reader of the log that goes away must not make whoever logs panic.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
