@@ -8,6 +8,7 @@
 //! 4. Run the journal's epochs after C with the numbers and inputs that they had.
 //! 5. Start the clock and the readers of sources.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -327,15 +328,15 @@ impl Replay<'_> {
     ) -> Result<(std::collections::VecDeque<ChangeBatch>, Vec<connectors::DeadLetter>), DatabaseError> {
         let id = relation.id();
         let position = self.positions.get(&id).cloned().unwrap_or_else(Position::start);
-        if !self.readers.contains_key(&id) {
-            let mut reader = open_reader(relation)?;
-            reader.seek(&position)?;
-            self.readers.insert(id, reader);
-        }
-        match self.readers.get_mut(&id) {
-            Some(reader) => read_range(reader.as_mut(), until),
-            None => Err(DatabaseError::internal("a source's reader is gone")),
-        }
+        let reader = match self.readers.entry(id) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                let mut reader = open_reader(relation)?;
+                reader.seek(&position)?;
+                place.insert(reader)
+            }
+        };
+        read_range(reader.as_mut(), until)
     }
 }
 

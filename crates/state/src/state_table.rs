@@ -27,7 +27,6 @@ pub trait StateTable: Send + Sync + Debug {
     ///
     /// # Errors
     /// Those of `put`, passed on.
-    #[expect(clippy::type_complexity, reason = "a closure's type is clearest in full")]
     fn write_checkpoint(
         &self,
         put: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), StateError>,

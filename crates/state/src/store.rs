@@ -41,7 +41,6 @@ pub trait StateStore: Send + Sync + Debug {
     ///
     /// # Errors
     /// If the engine cannot read.
-    #[expect(clippy::type_complexity, reason = "a closure's type is clearest in full")]
     fn scan(
         &self,
         prefix: &[u8],

@@ -209,8 +209,8 @@ impl Accumulator for FloatAccumulator {
     }
 
     fn merge(&mut self, groups: &mut GroupWords<'_>, slots: &[u32], partials: &[ArrayRef]) {
-        for place in 0..4 {
-            merge_counts(groups, slots, &partials[place], place);
+        for (place, counts) in partials[..4].iter().enumerate() {
+            merge_counts(groups, slots, counts, place);
         }
         for (&slot, saved) in slots.iter().zip(partials[4].as_binary::<i32>()) {
             let sum = saved.map(read_sum);

@@ -71,10 +71,11 @@ fn ordered_bytes(column: &ArrayRef) -> Vec<Vec<u8>> {
             let elements = ordered_bytes(list.values());
             let bytes = |range: &[i32]| {
                 let mut bytes = Vec::new();
-                for at in range[0] as usize..range[1] as usize {
+                let (start, end) = (range[0] as usize, range[1] as usize);
+                for (at, element) in elements.iter().enumerate().take(end).skip(start) {
                     bytes.push(1);
                     bytes.push(if list.values().is_null(at) { 2 } else { 1 });
-                    bytes.extend(elements[at].iter().filter(|_| list.values().is_valid(at)));
+                    bytes.extend(element.iter().filter(|_| list.values().is_valid(at)));
                 }
                 bytes.push(0);
                 bytes

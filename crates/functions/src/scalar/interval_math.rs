@@ -89,7 +89,7 @@ pub(super) fn multiply(a: Interval, factor: f64) -> Result<Interval, PgError> {
         seconds -= (seconds / 86_400.0).trunc() * 86_400.0;
     }
     let micros = ((a.nanoseconds / 1000) as f64 * factor + seconds * 1e6).round_ties_even();
-    if !(micros.abs() < 9.2e15) {
+    if micros.is_nan() || micros.abs() >= 9.2e15 {
         return Err(interval_out_of_range());
     }
     interval(months.trunc() as i64, whole_days as i64, micros as i64)

@@ -163,10 +163,10 @@ pub(super) fn write_offset(seconds: i32, out: &mut String) {
     use std::fmt::Write;
     let size = seconds.unsigned_abs();
     let _ = write!(out, "{}{:02}", if seconds < 0 { '-' } else { '+' }, size / 3600);
-    if size % 3600 != 0 {
+    if !size.is_multiple_of(3600) {
         let _ = write!(out, ":{:02}", size / 60 % 60);
     }
-    if size % 60 != 0 {
+    if !size.is_multiple_of(60) {
         let _ = write!(out, ":{:02}", size % 60);
     }
 }

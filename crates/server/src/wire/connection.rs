@@ -235,7 +235,7 @@ where
     }
     let StartupPacket { user, database, settings } = packet;
     let options = ConnectOptions { database, user, settings };
-    let mut session = shared.instance.connect(options).map_err(|error| Report::from(error))?;
+    let mut session = shared.instance.connect(options).map_err(Report::from)?;
     output.message(&Authentication::Ok);
     for (name, value) in session.take_reported_settings() {
         output.message(&ParameterStatus::new(name, value));

@@ -39,7 +39,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     pub(super) fn begin_copy_in(&mut self, copy: CopyIn, after: AfterCopy) -> RunningCopy {
         let column_count = copy.fields().len();
         self.output.message(&CopyInResponse::new(0, column_count as i16, vec![0; column_count]));
-        let reader = CopyReader::new(copy.options(), copy.fields(), self.settings.clone());
+        let reader = CopyReader::new(copy.options(), copy.fields(), self.settings);
         RunningCopy { copy, reader, after }
     }
 

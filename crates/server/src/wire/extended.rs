@@ -245,7 +245,8 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         let Portal { statement, parameters, formats, progress } = portal;
         // One statement before `Sync` is a transaction by itself, which is told before its tag. Several, or one
         // whose portal may go on, share one that `Sync` ends.
-        if !self.in_implicit && !(is_last && execute.row_max.is_none()) {
+        let is_alone = is_last && execute.row_max.is_none();
+        if !self.in_implicit && !is_alone {
             self.session.begin_implicit();
             self.in_implicit = true;
         }

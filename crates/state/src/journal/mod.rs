@@ -187,7 +187,6 @@ impl Journal {
     ///
     /// # Errors
     /// Those of `visit`, or `Damaged`.
-    #[expect(clippy::type_complexity, reason = "a closure's type is clearest in full")]
     pub fn replay(
         &self,
         after: Epoch,

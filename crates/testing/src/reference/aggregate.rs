@@ -82,10 +82,10 @@ impl Call {
     pub fn value(&self, rows: &[&Row], columns: &[Column]) -> Result<Value, Failure> {
         let mut values: Vec<Value> = Vec::new();
         for row in rows {
-            if let Some(filter) = &self.filter {
-                if !is_true(&filter.value(row, columns)?) {
-                    continue;
-                }
+            if let Some(filter) = &self.filter
+                && !is_true(&filter.value(row, columns)?)
+            {
+                continue;
             }
             let value = match &self.argument {
                 Some(argument) => argument.value(row, columns)?,

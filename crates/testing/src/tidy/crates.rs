@@ -53,10 +53,10 @@ pub fn depend_one_way(_: &[SourceFile]) -> Result<Vec<String>> {
             if ours && !allowed.contains(&used) {
                 breaches.push(format!("crates/{name}: must not depend on {used}"));
             }
-            if let Some((_, places)) = NAMED_ONLY_IN.iter().find(|(foreign, _)| belongs_to(used, foreign)) {
-                if !places.iter().any(|p| p.starts_with(&format!("crates/{name}/"))) {
-                    breaches.push(format!("crates/{name}: must not depend on {used}"));
-                }
+            if let Some((_, places)) = NAMED_ONLY_IN.iter().find(|(foreign, _)| belongs_to(used, foreign))
+                && !places.iter().any(|p| p.starts_with(&format!("crates/{name}/")))
+            {
+                breaches.push(format!("crates/{name}: must not depend on {used}"));
             }
         }
     }
@@ -97,10 +97,11 @@ pub fn foreign_crates_stay(files: &[SourceFile]) -> Result<Vec<String>> {
     for file in files {
         for name in identifiers(&file.text) {
             let used = name.is_path || ["use", "crate"].contains(&name.before);
-            if let Some((_, places)) = NAMED_ONLY_IN.iter().find(|(foreign, _)| belongs_to(name.text, foreign)) {
-                if used && !places.iter().any(|p| file.path.starts_with(p)) {
-                    breaches.push(format!("{}:{}: names {}", file.path, name.line, name.text));
-                }
+            if let Some((_, places)) = NAMED_ONLY_IN.iter().find(|(foreign, _)| belongs_to(name.text, foreign))
+                && used
+                && !places.iter().any(|p| file.path.starts_with(p))
+            {
+                breaches.push(format!("{}:{}: names {}", file.path, name.line, name.text));
             }
             if file.crate_name() == "changelog" && used && NOT_IN_CHANGELOG.contains(&name.text) {
                 breaches.push(format!("{}:{}: changelog knows nothing of {}", file.path, name.line, name.text));
