@@ -20,7 +20,12 @@ pub(super) fn percentile_us(durations: &mut [Duration], share: f64) -> f64 {
 
 /// A figure of `/proc/self/status` in bytes, such as `VmRSS` or `VmHWM`; 0 where there is no such file.
 pub(super) fn process_bytes(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    process_bytes_of("self", field)
+}
+
+/// As `process_bytes`, of any process.
+pub(super) fn process_bytes_of(process: &str, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(field));
     let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024

@@ -1,8 +1,14 @@
-//! `keyfold bench`: measurements that a user can repeat, each beside DataFusion's batch answer over the same data.
+//! `keyfold bench`: measurements that a user can repeat, each beside DataFusion's batch answer over the same data or
+//! PostgreSQL 15 under the same load.
 
+mod client;
+mod csv;
 mod engine;
 mod figures;
 mod group_by;
+mod load;
+mod servers;
+mod statements;
 
 use std::process::ExitCode;
 
@@ -21,6 +27,12 @@ enum Measurement {
     EpochLatency(group_by::LatencyArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
+    /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
+    Inserts(statements::InsertArguments),
+    /// Prepared look-ups by key in a materialized view, of several clients over the PostgreSQL protocol.
+    Lookups(statements::LookupArguments),
+    /// A CSV file of ten columns, from the source to a grouped view.
+    Csv(csv::CsvArguments),
 }
 
 /// Runs a measurement and prints what it found, one `name value unit` line each.
@@ -29,6 +41,9 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
         Measurement::GroupBy(arguments) => group_by::throughput(arguments),
         Measurement::EpochLatency(arguments) => group_by::latency(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
+        Measurement::Inserts(arguments) => statements::inserts(arguments),
+        Measurement::Lookups(arguments) => statements::lookups(arguments),
+        Measurement::Csv(arguments) => csv::csv(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
