@@ -20,6 +20,7 @@ mod psql_tests;
 mod query;
 #[cfg(test)]
 mod query_tests;
+mod ready;
 mod rules;
 mod run;
 mod scan;
@@ -34,8 +35,8 @@ mod view_tests;
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
 pub use datafusion::sql::sqlparser::ast;
 pub use dml::{
-    DeletePlan, InsertPlan, OnConflict, RowExpressions, UpdatePlan, check_default, check_not_null, plan_copy,
-    plan_delete, plan_insert, plan_update,
+    DeletePlan, InsertPlan, LiteralInsert, OnConflict, RowExpressions, UpdatePlan, check_default, check_not_null,
+    insert_head, literal_insert, plan_copy, plan_delete, plan_insert, plan_update,
 };
 pub use error::SqlError;
 pub use functions::text_format;

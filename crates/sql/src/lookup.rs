@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use changelog::Epoch;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use state::ReadTable;
@@ -11,7 +12,7 @@ use state::ReadTable;
 use crate::SqlError;
 use crate::bind::sql_error;
 use crate::query::{key_array, key_value, relation_of};
-use crate::scan::{ReadAt, look_up};
+use crate::scan::look_up;
 
 /// Reads the row of one key.
 #[derive(Debug)]
@@ -65,13 +66,13 @@ impl KeyLookup {
         Some(KeyLookup { name: relation.name, read, key, projection, schema: Arc::clone(schema) })
     }
 
-    /// The result's rows: one or none.
+    /// The result's rows as of an epoch, which the caller pins: one or none.
     ///
     /// # Errors
     /// If stored rows cannot be read, or a parameter is missing.
-    pub fn rows(&self, parameters: &[ArrayRef], at: &ReadAt) -> Result<RecordBatch, SqlError> {
+    pub fn rows(&self, parameters: &[ArrayRef], epoch: Epoch) -> Result<RecordBatch, SqlError> {
         let keys = self.key.iter().map(|k| key_array(k, parameters)).collect::<Result<Vec<_>, _>>()?;
-        look_up(self.read.as_ref(), at, &keys, Some(&self.projection), &self.schema).map_err(|e| sql_error(&e))
+        look_up(self.read.as_ref(), epoch, &keys, Some(&self.projection), &self.schema).map_err(|e| sql_error(&e))
     }
 
     /// Its text, as EXPLAIN shows it.

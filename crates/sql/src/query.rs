@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use changelog::RelationId;
+use changelog::{Epoch, RelationId};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::source_as_provider;
@@ -29,6 +29,7 @@ use crate::bind::{
 use crate::correlated::{arm, lift};
 use crate::direct::{DirectRun, is_direct};
 use crate::lookup::KeyLookup;
+use crate::ready::ReadyRow;
 use crate::rules::{guard, query_rules};
 use crate::scan::{ReadAt, RelationScan};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
@@ -65,6 +66,8 @@ pub struct QueryPlan {
     lookup: Option<Arc<KeyLookup>>,
     /// Whether the plan reads no relation.
     direct: bool,
+    /// The plan's short form, when it is one row of literals and parameters.
+    ready: Option<Arc<ReadyRow>>,
     options: Options,
 }
 
@@ -99,7 +102,8 @@ impl QueryPlan {
         let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
         let lookup = KeyLookup::of(&plan, &schema).map(Arc::new);
-        Ok(QueryPlan { schema, parameters, named, plan: Arc::new(plan), lookup, direct, options })
+        let ready = if direct { ReadyRow::of(&plan, &parameters, &options).map(Arc::new) } else { None };
+        Ok(QueryPlan { schema, parameters, named, plan: Arc::new(plan), lookup, direct, ready, options })
     }
 
     /// The result's columns.
@@ -129,6 +133,31 @@ impl QueryPlan {
         }
     }
 
+    /// Whether the plan reads one row by its key.
+    #[must_use]
+    pub fn is_look_up(&self) -> bool {
+        self.lookup.is_some()
+    }
+
+    /// The row of a plan that reads one by its key (or none), as of an epoch that the caller pins. `None` for other
+    /// plans.
+    ///
+    /// # Errors
+    /// If stored rows cannot be read.
+    pub fn look_up(&self, parameters: &[ArrayRef], epoch: Epoch) -> Result<Option<RecordBatch>, SqlError> {
+        self.lookup.as_ref().map(|lookup| lookup.rows(parameters, epoch)).transpose()
+    }
+
+    /// The columns of the only row, if the plan is one row of literals and parameters. Each parameter is an array of one
+    /// value of its type.
+    ///
+    /// # Errors
+    /// What is wrong with a parameter.
+    pub fn ready_row(&self, parameters: &[ArrayRef], now_micros: i64) -> Result<Option<Vec<ArrayRef>>, SqlError> {
+        let ready = self.ready.as_ref().map(|ready| ready.columns(parameters, now_micros));
+        ready.transpose().map_err(|e| sql_error(&e))
+    }
+
     /// Runs it over the relations as of the pinned epoch. Each parameter is an array of one value of its type.
     /// Dropping the stream ends the run. Must be called within a tokio runtime.
     ///
@@ -139,8 +168,7 @@ impl QueryPlan {
             return Err(SqlError::cancelled());
         }
         if let Some(lookup) = &self.lookup {
-            let at = ReadAt { pin, cancel: context.cancel };
-            let rows = lookup.rows(parameters, &at)?;
+            let rows = lookup.rows(parameters, pin.epoch())?;
             return Ok(Box::pin(stream::once(futures::future::ready(Ok(rows)))));
         }
         if self.direct {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use changelog::Epoch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
@@ -110,7 +111,7 @@ impl ExecutionPlan for RelationScan {
         let schema = self.schema();
         if let Some(key) = &self.key {
             let keys = key.iter().map(ScalarValue::to_array).collect::<Result<Vec<_>>>()?;
-            let rows = look_up(self.read.as_ref(), &at, &keys, self.projection.as_deref(), &schema);
+            let rows = look_up(self.read.as_ref(), at.pin.epoch(), &keys, self.projection.as_deref(), &schema);
             let rows = stream::once(futures::future::ready(rows));
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
         }
@@ -131,7 +132,7 @@ impl ExecutionPlan for RelationScan {
 /// The row of a key, projected; no row if there is none.
 pub fn look_up(
     read: &dyn ReadTable,
-    at: &ReadAt,
+    epoch: Epoch,
     keys: &[ArrayRef],
     projection: Option<&[usize]>,
     schema: &SchemaRef,
@@ -139,7 +140,7 @@ pub fn look_up(
     if keys.iter().any(|k| k.logical_null_count() > 0) {
         return Ok(RecordBatch::new_empty(Arc::clone(schema)));
     }
-    let rows = read.lookup(at.pin.epoch(), keys).map_err(state_failure)?;
+    let rows = read.lookup(epoch, keys).map_err(state_failure)?;
     let columns = match projection {
         Some(columns) => columns.iter().map(|c| Arc::clone(rows.column(*c))).collect(),
         None => rows.columns().to_vec(),

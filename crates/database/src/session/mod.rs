@@ -1,6 +1,8 @@
 //! One connection: its settings, its transaction and its statements.
 
 mod cancel;
+mod literals;
+mod look_up;
 mod names;
 mod prepared;
 mod settings;
@@ -48,6 +50,8 @@ pub struct Session {
     pub(crate) cancel: CancelHandle,
     /// Statements prepared with PREPARE, by name.
     pub(crate) named: BTreeMap<String, Prepared>,
+    /// INSERTs of literals that came before, by what their texts have in common.
+    literal_inserts: literals::Heads,
     notices: Vec<Notice>,
     place: SessionPlace,
 }
@@ -71,6 +75,7 @@ impl Session {
             implicit: false,
             cancel: CancelHandle::default(),
             named: BTreeMap::new(),
+            literal_inserts: literals::Heads::default(),
             notices: Vec::new(),
             place,
         })
@@ -141,15 +146,20 @@ impl Session {
     }
 
     async fn run(&mut self, statement: &Prepared, parameters: &[ArrayRef]) -> Result<Outcome, DatabaseError> {
-        if self.transaction.is_none() {
-            self.transaction = Some(Transaction::new(&self.settings, false));
-        }
+        self.open_transaction();
         let outcome = statements::execute(self, statement, parameters).await?;
         let copying = matches!(outcome, Outcome::CopyIn(_));
         if !self.implicit && !copying && self.transaction.as_ref().is_some_and(|t| !t.is_explicit()) {
             self.commit().await?;
         }
         Ok(outcome)
+    }
+
+    /// A statement is part of a transaction, its own if no other is open.
+    fn open_transaction(&mut self) {
+        if self.transaction.is_none() {
+            self.transaction = Some(Transaction::new(&self.settings, false));
+        }
     }
 
     /// What a statement did outside `execute`: committed if it stands alone, and if it failed the transaction has.

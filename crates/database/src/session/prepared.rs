@@ -48,11 +48,11 @@ pub struct Prepared {
 
 /// What a plan rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Basis {
-    catalog: u64,
-    settings: u64,
+pub(super) struct Basis {
+    pub catalog: u64,
+    pub settings: u64,
     /// Planned over the transaction's own writes, which is good for once.
-    own_writes: bool,
+    pub own_writes: bool,
 }
 
 /// What planning gave.
@@ -89,6 +89,17 @@ impl Prepared {
         &self.parsed
     }
 
+    /// Whether it reads one row by its key.
+    #[must_use]
+    pub fn is_look_up(&self) -> bool {
+        matches!(self.plan.as_ref(), Planned::Query(query) if query.is_look_up())
+    }
+
+    /// The plan, if it is good for the session now.
+    pub(super) fn fresh_plan(&self, session: &Session) -> Option<&Planned> {
+        (self.basis == basis(session) && !self.basis.own_writes).then_some(self.plan.as_ref())
+    }
+
     /// The plan as it is good for the session now: this one, or a new one if what it rests on has changed.
     ///
     /// # Errors
@@ -111,7 +122,7 @@ fn same_columns(a: Option<&[FieldRef]>, b: Option<&[FieldRef]>) -> bool {
     a.map(types) == b.map(types)
 }
 
-fn basis(session: &Session) -> Basis {
+pub(super) fn basis(session: &Session) -> Basis {
     Basis {
         catalog: session.database.catalog().version,
         settings: session.settings.generation(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sql::SessionSettings;
 
+use super::transaction::{Isolation, isolation};
 use crate::DatabaseError;
 
 /// A setting.
@@ -113,13 +114,27 @@ pub struct Settings {
     reported_generation: Option<u64>,
     user: String,
     generation: u64,
+    /// What every statement asks for, of this generation.
+    frequent: Frequent,
+}
+
+/// Settings that every statement asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Frequent {
+    /// Of transactions that a statement begins.
+    pub isolation: Isolation,
+    /// Whether new transactions only read.
+    pub read_only: bool,
+    /// The longest that a statement may run, in milliseconds; 0: no limit.
+    pub statement_timeout: u64,
 }
 
 impl Settings {
     /// The defaults, for this user.
     #[must_use]
     pub fn new(user: &str) -> Settings {
-        Settings {
+        let frequent = Frequent { isolation: Isolation::ReadCommitted, read_only: false, statement_timeout: 0 };
+        let mut settings = Settings {
             values: BTreeMap::new(),
             defaults: BTreeMap::from([("session_authorization", user.to_owned())]),
             at_begin: None,
@@ -128,7 +143,26 @@ impl Settings {
             reported_generation: None,
             user: user.to_owned(),
             generation: 0,
-        }
+            frequent,
+        };
+        settings.changed();
+        settings
+    }
+
+    /// What every statement asks for.
+    #[must_use]
+    pub fn frequent(&self) -> Frequent {
+        self.frequent
+    }
+
+    /// A value is another one, or may be.
+    fn changed(&mut self) {
+        self.generation += 1;
+        self.frequent = Frequent {
+            isolation: isolation(&self.get("default_transaction_isolation").unwrap_or_default()),
+            read_only: self.get("default_transaction_read_only").as_deref() == Some("on"),
+            statement_timeout: self.milliseconds("statement_timeout"),
+        };
     }
 
     /// Goes up whenever a value changes: plans made before it may no longer hold.
@@ -167,7 +201,7 @@ impl Settings {
             self.before_local.remove(setting.name);
         }
         self.values.insert(setting.name, value);
-        self.generation += 1;
+        self.changed();
         Ok(())
     }
 
@@ -178,14 +212,14 @@ impl Settings {
     pub fn reset(&mut self, name: &str) -> Result<(), DatabaseError> {
         let setting = find(name).ok_or_else(|| unknown(name))?;
         self.values.remove(setting.name);
-        self.generation += 1;
+        self.changed();
         Ok(())
     }
 
     /// RESET ALL.
     pub fn reset_all(&mut self) {
         self.values.clear();
-        self.generation += 1;
+        self.changed();
     }
 
     /// A value from the start-up packet. Names that PostgreSQL has and we do not are ignored.
@@ -196,6 +230,7 @@ impl Settings {
         if let Some(setting) = find(name) {
             let value = checked(setting, value)?;
             self.defaults.insert(setting.name, value);
+            self.changed();
         }
         Ok(())
     }
@@ -207,6 +242,7 @@ impl Settings {
 
     /// The transaction ends: SET LOCAL is over, and so is every SET if it was rolled back.
     pub fn end_transaction(&mut self, committed: bool) {
+        let before = self.values.clone();
         for (name, value) in std::mem::take(&mut self.before_local) {
             match value {
                 Some(value) => drop(self.values.insert(name, value)),
@@ -218,9 +254,12 @@ impl Settings {
         {
             self.values = values;
         }
-        self.generation += 1;
         self.values.remove("transaction_isolation");
         self.values.remove("transaction_read_only");
+        // Plans made within the transaction stay good if nothing was set in it.
+        if self.values != before {
+            self.changed();
+        }
     }
 
     /// Reported settings that changed since the last call.

@@ -47,13 +47,13 @@ impl Transaction {
     /// A transaction that begins now: by BEGIN, or with a statement.
     #[must_use]
     pub fn new(settings: &Settings, explicit: bool) -> Transaction {
-        let level = settings.get("transaction_isolation").filter(|_| explicit);
-        let level = level.or_else(|| settings.get("default_transaction_isolation")).unwrap_or_default();
+        let frequent = settings.frequent();
+        let level = if explicit { settings.get("transaction_isolation") } else { None };
         Transaction {
             explicit,
             failed: false,
-            read_only: settings.get("default_transaction_read_only").as_deref() == Some("on"),
-            isolation: isolation(&level),
+            read_only: frequent.read_only,
+            isolation: level.map_or(frequent.isolation, |level| isolation(&level)),
             now_micros: now_micros(),
             pin: None,
             reads: BTreeMap::new(),

@@ -1,10 +1,11 @@
 //! INSERT, with ON CONFLICT and RETURNING.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use sql::{InsertPlan, OnConflict, RowExpressions};
+use sql::{InsertPlan, OnConflict, Relation, RowExpressions};
 
 use super::rows::{as_table_rows, collect, written};
 use super::run_context;
@@ -19,12 +20,12 @@ pub(super) async fn execute(
     parameters: &[ArrayRef],
 ) -> Result<Outcome, DatabaseError> {
     check_writable(session, "INSERT")?;
-    if session.transaction.as_ref().is_some_and(Transaction::lacks_snapshot) {
-        // A snapshot from before the wait for the lock would be too old to write with.
-        lock_table(session, plan.relation.id.0).await?;
-    }
-    let rows = collect(session, &plan.rows, parameters).await?;
-    let rows = as_table_rows(&plan.relation, rows.columns())?;
+    take_snapshot(session, plan.relation.id.0).await?;
+    let context = run_context(session);
+    let rows = match plan.rows.ready_row(parameters, context.now_micros)? {
+        Some(columns) => as_table_rows(&plan.relation, &columns)?,
+        None => as_table_rows(&plan.relation, collect(session, &plan.rows, parameters).await?.columns())?,
+    };
     let target = lock_table(session, plan.relation.id.0).await?;
     let begun = match &plan.on_conflict {
         None => insert(session, &target, rows)?,
@@ -32,6 +33,31 @@ pub(super) async fn execute(
     };
     let returning = plan.returning.as_ref().map(|returning| (returning, &begun));
     written(session, "INSERT 0", begun.num_rows(), returning, parameters)
+}
+
+/// The transaction's snapshot is that of its first statement; but one from before the wait for the lock would be too old
+/// to write with.
+async fn take_snapshot(session: &mut Session, table: u32) -> Result<(), DatabaseError> {
+    if session.transaction.as_ref().is_some_and(Transaction::lacks_snapshot) {
+        lock_table(session, table).await?;
+        let database = Arc::clone(&session.database);
+        session.transaction.as_mut().map(|transaction| transaction.pin(&database));
+    }
+    Ok(())
+}
+
+/// INSERT of literals that have been read already: all columns of the table. Gives the command tag.
+pub(crate) async fn execute_literals(
+    session: &mut Session,
+    relation: &Relation,
+    columns: &[ArrayRef],
+) -> Result<String, DatabaseError> {
+    check_writable(session, "INSERT")?;
+    take_snapshot(session, relation.id.0).await?;
+    let rows = as_table_rows(relation, columns)?;
+    let target = lock_table(session, relation.id.0).await?;
+    let begun = insert(session, &target, rows)?;
+    Ok(format!("INSERT 0 {}", begun.num_rows()))
 }
 
 pub(super) fn check_writable(session: &Session, command: &str) -> Result<(), DatabaseError> {

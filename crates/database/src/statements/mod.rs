@@ -36,6 +36,8 @@ use crate::session::{Planned, Prepared, Session};
 use crate::{DatabaseError, Outcome};
 
 pub(crate) use copy::finish as finish_copy;
+pub(crate) use insert::execute_literals as insert_literals;
+pub(crate) use select::check_readable;
 pub(crate) use target::{target_of_delete, target_of_update, writable_catalog};
 
 /// Runs a statement in the session's transaction, which is open.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -34,10 +34,13 @@ pub(super) async fn collect(
 /// # Errors
 /// 23502 for NULL where it must not be; XX000 if they are not the table's columns.
 pub(super) fn as_table_rows(relation: &sql::Relation, rows: &[ArrayRef]) -> Result<RecordBatch, DatabaseError> {
-    let nullable = relation.columns.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
-    let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
     let internal = |e: arrow::error::ArrowError| DatabaseError::internal(e.to_string());
-    check_not_null(relation, &RecordBatch::try_new(nullable, rows.to_vec()).map_err(internal)?)?;
+    let fields = relation.columns.fields();
+    if fields.iter().zip(rows).any(|(field, column)| !field.is_nullable() && column.logical_null_count() > 0) {
+        let nullable = fields.iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        check_not_null(relation, &RecordBatch::try_new(nullable, rows.to_vec()).map_err(internal)?)?;
+    }
     RecordBatch::try_new(Arc::clone(&relation.columns), rows.to_vec()).map_err(internal)
 }
 

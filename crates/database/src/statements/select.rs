@@ -1,11 +1,12 @@
 //! Queries: how the statement is carried out.
 
 use arrow::array::ArrayRef;
+use changelog::Epoch;
 use futures::StreamExt;
 use sql::QueryPlan;
 
 use super::run_context;
-use crate::catalog::Live;
+use crate::catalog::{Catalog, Live};
 use crate::session::Session;
 use crate::{DatabaseError, Outcome, RowStream};
 
@@ -19,6 +20,18 @@ pub(super) async fn execute(
     Ok(Outcome::Rows { fields, rows, tag: "SELECT", counts_rows: true })
 }
 
+/// Fails if a view that the plan reads has a row without a result.
+pub(crate) fn check_readable(catalog: &Catalog, plan: &QueryPlan, epoch: Epoch) -> Result<(), DatabaseError> {
+    for input in plan.inputs() {
+        match catalog.relation(input.0).map(|relation| &relation.live) {
+            Some(Live::MaterializedView(view)) => view.check_readable(epoch)?,
+            Some(Live::Failed(view)) => return Err(view.failure.clone()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Starts a plan at the epoch that the transaction reads.
 pub(super) fn run(
     session: &mut Session,
@@ -27,7 +40,7 @@ pub(super) fn run(
 ) -> Result<RowStream, DatabaseError> {
     let database = std::sync::Arc::clone(&session.database);
     let context = run_context(session);
-    let timeout = session.settings.milliseconds("statement_timeout");
+    let timeout = session.settings.frequent().statement_timeout;
     let catalog = database.catalog();
     let pin = match &mut session.transaction {
         Some(transaction) => {
@@ -36,13 +49,7 @@ pub(super) fn run(
         }
         None => database.pins.pin(),
     };
-    for input in plan.inputs() {
-        match catalog.relation(input.0).map(|relation| &relation.live) {
-            Some(Live::MaterializedView(view)) => view.check_readable(pin.epoch())?,
-            Some(Live::Failed(view)) => return Err(view.failure.clone()),
-            _ => {}
-        }
-    }
+    check_readable(&catalog, plan, pin.epoch())?;
     let cancel = std::sync::Arc::clone(&context.cancel);
     let rows = plan.run(parameters, pin, context)?.map(|rows| rows.map_err(DatabaseError::from));
     if timeout == 0 {

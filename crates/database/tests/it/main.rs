@@ -7,6 +7,7 @@ mod client;
 mod copy;
 mod durability;
 mod errors;
+mod literals;
 mod sources;
 mod tables;
 mod transactions;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::FieldRef;
 use database::{Outcome, Prepared};
 use pgwire::messages::data::ParameterDescription;
@@ -254,6 +254,13 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
             self.output.empty_query();
             return Ok(());
         };
+        if matches!(progress, PortalProgress::Ready) && !self.in_implicit && prepared.is_look_up() {
+            let found = self.session.look_up(prepared, &parameters);
+            if let (Some(found), Some(columns)) = (found, &statement.columns) {
+                // `Sync` comes next, at which the portal ends.
+                return self.answer_look_up(found?, columns, &formats).await;
+            }
+        }
         let progress = match progress {
             PortalProgress::Finished { tag } => {
                 self.complete(&tag);
@@ -309,6 +316,18 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         };
         self.complete(&tag);
         Ok(Some(PortalProgress::Finished { tag }))
+    }
+
+    async fn answer_look_up(
+        &mut self,
+        rows: RecordBatch,
+        columns: &ResultColumns,
+        formats: &PortalFormats,
+    ) -> Result<(), Failure> {
+        let columns = columns.wire_columns(|column| formats.format(column));
+        self.send_batch(&rows, 0..rows.num_rows(), &columns).await?;
+        self.complete(if rows.num_rows() == 0 { "SELECT 0" } else { "SELECT 1" });
+        Ok(())
     }
 
     async fn run_on(&mut self, mut running: RunningRows, row_max: Option<usize>) -> Result<PortalProgress, Failure> {

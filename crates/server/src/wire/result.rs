@@ -154,7 +154,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         Ok(PieceEnd::RowLimit)
     }
 
-    async fn send_batch(
+    pub(super) async fn send_batch(
         &mut self,
         batch: &RecordBatch,
         rows: std::ops::Range<usize>,

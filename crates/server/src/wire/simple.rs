@@ -42,6 +42,13 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         // An unnamed statement or portal does not outlive a simple query.
         self.statements.remove("");
         self.portals.remove("");
+        if let Some(inserted) = self.session.insert_literals(text).await {
+            match inserted {
+                Ok(tag) => self.complete(&tag),
+                Err(error) => self.fail(&error.into()),
+            }
+            return self.end_query(false).await;
+        }
         let parsed = match self.session.parse(text) {
             Ok(parsed) => parsed,
             Err(error) => {

@@ -4,6 +4,7 @@
 
 mod commands;
 mod copying;
+mod lookups;
 mod malformed;
 mod raw;
 mod sessions;

@@ -45,6 +45,7 @@ pub use errors::{from_plan_error, sql_error};
 pub use map::{map_expressions, recompute_schemas, visit_expressions};
 pub use parameters::{OUTER_MARK, bind_expression, bind_parameters};
 pub use registry::registry;
+pub use retype::is_retype;
 pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
 pub use table_function::FunctionTable;
 

@@ -94,7 +94,7 @@ fn insert_once(
 }
 
 /// The places of the columns that the statement names, all if it names none.
-fn insert_columns(insert: &ast::Insert, relation: &Relation) -> Result<Vec<usize>, SqlError> {
+pub(super) fn insert_columns(insert: &ast::Insert, relation: &Relation) -> Result<Vec<usize>, SqlError> {
     if insert.columns.is_empty() {
         return Ok((0..relation.columns.fields().len()).collect());
     }

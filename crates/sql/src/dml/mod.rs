@@ -3,6 +3,7 @@
 mod assign;
 mod delete;
 mod insert;
+mod literals;
 mod row_expressions;
 mod target;
 mod update;
@@ -12,6 +13,7 @@ use datafusion::sql::sqlparser::ast;
 
 pub use delete::{DeletePlan, plan_delete};
 pub use insert::{InsertPlan, OnConflict, plan_copy, plan_insert};
+pub use literals::{LiteralInsert, insert_head, literal_insert};
 pub use row_expressions::RowExpressions;
 pub use update::{UpdatePlan, plan_update};
 

@@ -128,7 +128,11 @@ impl GroupTable {
                 }
             }
         }
-        let schema = Arc::new(self.schema.project(projection)?);
+        let schema = if projection.len() == all.len() && projection == all {
+            Arc::clone(&self.schema)
+        } else {
+            Arc::new(self.schema.project(projection)?)
+        };
         let options = RecordBatchOptions::new().with_row_count(Some(slots.len()));
         let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
         match keep {
