@@ -130,6 +130,10 @@ pub async fn run_text(session: &mut Session, text: &str, print: &mut dyn Print) 
     for statement in parsed {
         let statement_error = |error| StatementError::new(error, text, statement.offset(), statement.text());
         print.statement(statement.text());
+        if let Some(inserted) = session.insert_literals(statement.text()).await {
+            print.answer(Answer::Tag(&inserted.map_err(statement_error)?))?;
+            continue;
+        }
         let prepared = session.prepare(&statement, &[]).map_err(statement_error)?;
         let outcome = session.execute(&prepared, &[]).await.map_err(statement_error)?;
         match outcome {

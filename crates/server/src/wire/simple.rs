@@ -101,6 +101,10 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     }
 
     async fn run_simple(&mut self, parsed: &Parsed) -> Result<(Progress, Option<RunningCopy>), Failure> {
+        if let Some(inserted) = self.session.insert_literals(parsed.text()).await {
+            self.complete(&inserted?);
+            return Ok((Progress::Finished, None));
+        }
         let prepared = self.session.prepare(parsed, &[])?;
         let outcome = match prepared.parameters().is_empty() {
             true => self.session.execute(&prepared, &[]).await?,

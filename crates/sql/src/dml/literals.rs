@@ -138,6 +138,8 @@ pub fn literal_insert(insert: &ast::Insert, catalog: &dyn Catalog) -> Result<Opt
             },
         });
     }
+    // It may be remembered for longer than the table is there, whose rows must not stay in memory with it.
+    let relation = Relation { read: None, ..relation };
     Ok(Some(LiteralInsert { relation, sources, width: columns.len() }))
 }
 
