@@ -11,8 +11,8 @@ use super::client::Client;
 use super::figures::print;
 use super::servers::{DATABASE, Server};
 
-/// Pause between two looks at the view.
-const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Pause between two looks at the view: looking takes time from what is measured.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Longer than this nobody waits.
 const TIME_MAX: Duration = Duration::from_secs(600);
 
