@@ -52,8 +52,8 @@ impl Coercion {
             let source = scan.source.schema();
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source)?);
         }
-        if let LogicalPlan::Union(union) = &node {
-            check_union(&union.inputs)?;
+        if let LogicalPlan::Union(union) = node {
+            return self.union(union).map(Transformed::yes);
         }
         if let LogicalPlan::Values(values) = node {
             return self.values(values).map(Transformed::yes);
@@ -435,20 +435,6 @@ fn is_comparison(operator: Operator) -> bool {
             | Operator::IsDistinctFrom
             | Operator::IsNotDistinctFrom
     )
-}
-
-fn check_union(inputs: &[Arc<LogicalPlan>]) -> Result<()> {
-    let Some((first, rest)) = inputs.split_first() else { return Ok(()) };
-    for other in rest {
-        for (left, right) in first.schema().fields().iter().zip(other.schema().fields()) {
-            let (left, right) = (SqlType::from_field(left), SqlType::from_field(right));
-            if !left.data_type().is_null() && !right.data_type().is_null() && common_type(&left, &right).is_none() {
-                let message = format!("UNION types {} and {} cannot be matched", left.name(), right.name());
-                return Err(failure(SqlError::new(b"42804", message)));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The type that values of both types are brought to, if there is one.

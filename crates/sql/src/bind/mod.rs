@@ -26,6 +26,7 @@ mod rewrite;
 mod system_function;
 pub mod table_function;
 mod type_name;
+mod union;
 
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
