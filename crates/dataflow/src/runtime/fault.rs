@@ -29,7 +29,8 @@ struct SkipsRetractions(Box<dyn Operator>);
 impl Operator for SkipsRetractions {
     fn apply(&mut self, input: usize, epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
         let keep = BooleanArray::from_iter((0..batch.row_count()).map(|row| Some(batch.weight(row) > 0)));
-        self.0.apply(input, epoch, batch.filter(&keep)?, output)
+        let kept = batch.filter(&keep)?;
+        if kept.is_empty() { Ok(()) } else { self.0.apply(input, epoch, kept, output) }
     }
 
     fn finish_epoch(&mut self, epoch: Epoch, wanted: bool, output: &mut Output) -> Result<(), ArrowError> {

@@ -80,7 +80,8 @@ impl GroupTable {
         let global = self.key_count == 0;
         results.present = words.chunks_exact(self.width).map(|r| global || r[ROWS] as i64 > 0).collect();
         for (place, accumulator) in groups.accumulators.iter().enumerate() {
-            let (values, errors) = if old && accumulator.has_side_state() {
+            // An epoch that only had empty batches has changed no records, and kept no results of them.
+            let (values, errors) = if old && accumulator.has_side_state() && !slots.is_empty() {
                 let parts: Vec<&dyn Array> = groups.old_results[place].iter().map(AsRef::as_ref).collect();
                 (concat(&parts)?, groups.old_errors[place].clone())
             } else {

@@ -36,6 +36,37 @@ impl Accumulator for Sum {
     }
 }
 
+/// The same sum, kept beside the records.
+#[derive(Debug, Default)]
+struct SumBeside(BTreeMap<u32, i64>);
+
+impl Accumulator for SumBeside {
+    fn word_count(&self) -> usize {
+        0
+    }
+
+    fn fold(&mut self, _groups: &mut GroupWords<'_>, slots: &[u32], arguments: &[ArrayRef], weights: Weights<'_>) {
+        let values = arguments[0].as_primitive::<Int64Type>();
+        for (row, slot) in slots.iter().enumerate() {
+            *self.0.entry(*slot).or_insert(0) += values.value(row) * weights.map_or(1, |w| w[row]);
+        }
+    }
+
+    fn finish(&self, records: &Records<'_>) -> Finished {
+        let sum = |slot: &u32| self.0.get(slot).copied().unwrap_or(0);
+        let values: ArrayRef = Arc::new(records.slots().iter().map(sum).collect::<Int64Array>());
+        values.into()
+    }
+
+    fn has_side_state(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slot: u32) {
+        self.0.remove(&slot);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum KeyKind {
     Word,
@@ -44,6 +75,16 @@ enum KeyKind {
 }
 
 fn table(kind: KeyKind, pins: &Arc<EpochPins>, store: &Arc<MemoryStore>, restore: bool) -> Arc<GroupTable> {
+    table_of(kind, Box::new(Sum), pins, store, restore)
+}
+
+fn table_of(
+    kind: KeyKind,
+    sum: Box<dyn Accumulator>,
+    pins: &Arc<EpochPins>,
+    store: &Arc<MemoryStore>,
+    restore: bool,
+) -> Arc<GroupTable> {
     let key = match kind {
         KeyKind::Word => Field::new("k", DataType::Int64, false),
         KeyKind::Nullable => Field::new("k", DataType::Int64, true),
@@ -54,7 +95,7 @@ fn table(kind: KeyKind, pins: &Arc<EpochPins>, store: &Arc<MemoryStore>, restore
         schema: Arc::new(Schema::new(vec![key, Field::new("sum", DataType::Int64, true)])),
         key_count: 1,
         placement_count: 1,
-        accumulators: vec![Box::new(Sum)],
+        accumulators: vec![sum],
         pins: Arc::clone(pins),
         store: Some(Arc::clone(store) as _),
         key_groups: 0..256,
@@ -220,4 +261,24 @@ proptest! {
     fn text_keys_agree_with_a_map(steps in steps()) {
         check(KeyKind::Text, steps);
     }
+}
+
+#[test]
+fn an_epoch_of_empty_batches_changes_nothing() {
+    let table = table_of(KeyKind::Word, Box::new(SumBeside::default()), &EpochPins::new(), &MemoryStore::new(), false);
+    let fold = |epoch, rows: &[(i64, i64)]| {
+        let keys = vec![key_column(KeyKind::Word, &rows.iter().map(|row| Some(row.0)).collect::<Vec<_>>())];
+        let mut hashes = Vec::new();
+        hash_columns(&keys, rows.len(), &mut hashes);
+        let arguments = vec![Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>()) as ArrayRef];
+        let input = AccumulatorInput::Rows { arguments, filter: None };
+        table.fold(Epoch(epoch), &keys, &hashes, None, &[input]).expect("folds");
+        let changes = table.finish_epoch(Epoch(epoch), true).expect("finishes").changes.expect("changes are wanted");
+        let sums = changes.rows().column(1).as_primitive::<Int64Type>().values().to_vec();
+        sums.into_iter().enumerate().map(|(row, sum)| (sum, changes.weight(row))).collect::<Vec<_>>()
+    };
+    assert!(fold(1, &[]).is_empty());
+    assert_eq!(fold(2, &[(1, 5), (1, 6)]), [(11, 1)]);
+    assert!(fold(3, &[]).is_empty());
+    assert_eq!(fold(4, &[(1, -1)]), [(11, -1), (10, 1)]);
 }
