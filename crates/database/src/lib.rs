@@ -30,6 +30,8 @@ mod copy;
 mod error;
 mod outcome;
 
+pub use dataflow::STACK_BYTES;
+
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use error::{DatabaseError, Notice, Severity};
 pub use instance::{ConnectOptions, DatabaseEntry, Instance, InstanceOptions};

@@ -79,7 +79,15 @@ impl SourceReaders {
         clock: &Arc<Clock>,
     ) {
         let mut readers = self.readers.lock();
-        readers.retain(|oid, _| read.contains(oid));
+        let ended: Vec<ReaderThread> = readers.extract_if(.., |oid, _| !read.contains(oid)).map(|(_, r)| r).collect();
+        if !ended.is_empty() {
+            ended.iter().for_each(ReaderThread::end);
+            // One may be in the middle of a long read; the epochs do not wait for it.
+            let waiting = std::thread::Builder::new().name("sources' end".to_owned()).spawn(move || drop(ended));
+            if let Err(error) = waiting {
+                tracing::error!("cannot start a thread: {error}");
+            }
+        }
         for oid in read {
             if readers.contains_key(oid) {
                 continue;
@@ -121,9 +129,18 @@ impl ReaderThread {
     }
 }
 
+impl ReaderThread {
+    /// It brings nothing more, and what it brought and no epoch has taken is forgotten.
+    fn end(&self) {
+        if !self.stop.load(Ordering::Acquire) {
+            self.clock.discard(self.relation, &|| self.stop.store(true, Ordering::Release));
+        }
+    }
+}
+
 impl Drop for ReaderThread {
     fn drop(&mut self) {
-        self.clock.discard(self.relation, &|| self.stop.store(true, Ordering::Release));
+        self.end();
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.join().is_err() {

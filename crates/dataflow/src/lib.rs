@@ -21,6 +21,10 @@ mod runtime;
 #[cfg(test)]
 mod testing;
 
+/// The stack of a thread that plans, makes, runs or shows expressions: enough for the deepest that the SQL parser lets
+/// through, also in builds that are not optimised. Only what is used of it takes memory.
+pub const STACK_BYTES: usize = 128 << 20;
+
 pub use engine::{Engine, EngineOptions, OnComplete};
 pub use error::DataflowError;
 pub use explain::{explain, state_table_ids};

@@ -70,7 +70,11 @@ impl QueryMemory {
     pub fn new(bytes: usize) -> Result<Arc<QueryMemory>, SqlError> {
         let builder = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes)));
         let runtime = builder.build_arc().map_err(|e| SqlError::internal(format!("query memory: {e}")))?;
-        let threads = Builder::new_multi_thread().thread_name("queries").enable_all().build();
+        let threads = Builder::new_multi_thread()
+            .thread_name("queries")
+            .thread_stack_size(dataflow::STACK_BYTES)
+            .enable_all()
+            .build();
         let threads = threads.map_err(|e| SqlError::internal(format!("threads of queries: {e}")))?;
         Ok(Arc::new(QueryMemory { runtime, threads: Some(threads) }))
     }

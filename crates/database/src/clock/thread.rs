@@ -94,6 +94,7 @@ impl ClockThread {
         let mut runner = Runner { clock: Arc::clone(&clock), options, next_checkpoint };
         let thread = std::thread::Builder::new()
             .name(name)
+            .stack_size(dataflow::STACK_BYTES)
             .spawn(move || runner.run())
             .map_err(|e| DatabaseError::internal(format!("cannot start a thread: {e}")))?;
         Ok(ClockThread { clock, thread: Some(thread) })

@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, SchemaRef};
 use sql::{DeletePlan, InsertPlan, QueryPlan, SqlType, Statement, UpdatePlan, ast};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use super::Session;
 use crate::{DatabaseError, statements};
+
+/// A text above this may take more than an instant to plan.
+const LONG_TEXT_BYTES: usize = 512;
 
 /// One statement of a text.
 #[derive(Clone, Debug)]
@@ -139,7 +144,7 @@ pub(super) fn prepare(
     let types: Vec<Option<SqlType>> =
         parameter_types.iter().map(|field| field.as_ref().map(|f| SqlType::from_field(f))).collect();
     let basis = basis(session);
-    let plan = plan(session, parsed, &types)?;
+    let plan = beside_others(parsed.text(), || plan(session, parsed, &types))?;
     let (parameters, columns): (Vec<SqlType>, Option<SchemaRef>) = match &plan {
         Planned::Query(query) => (query.parameters().to_vec(), Some(query.schema())),
         Planned::Insert(insert) => (insert.parameters.clone(), insert.returning.as_ref().map(|r| r.schema())),
@@ -154,6 +159,12 @@ pub(super) fn prepare(
         plan: Arc::new(plan),
         basis,
     })
+}
+
+/// Plans a text. A long one may take long, and must not keep the thread's other connections waiting.
+fn beside_others<T>(text: &str, plan: impl FnOnce() -> T) -> T {
+    let may_move = || Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if text.len() > LONG_TEXT_BYTES && may_move() { block_in_place(plan) } else { plan() }
 }
 
 fn plan(session: &mut Session, parsed: &Parsed, types: &[Option<SqlType>]) -> Result<Planned, DatabaseError> {

@@ -26,7 +26,7 @@ use super::fragment::{FeedHandle, Published, Subscriber, Surroundings, panic_mes
 use crate::completion::Completion;
 use crate::job::JobStatus;
 use crate::layout::Layout;
-use crate::{DataflowError, DataflowPlan, JobMetrics, Operator};
+use crate::{DataflowError, DataflowPlan, JobMetrics, Operator, STACK_BYTES};
 
 /// What a worker is told.
 pub(crate) enum Command {
@@ -103,7 +103,7 @@ pub(crate) fn start_workers(
                 completion.worker_stopped(format!("worker {index} stopped: {}", panic_message(panic.as_ref())));
             }
         };
-        let builder = thread::Builder::new().name(format!("{name}-worker-{index}"));
+        let builder = thread::Builder::new().name(format!("{name}-worker-{index}")).stack_size(STACK_BYTES);
         threads.push(builder.spawn(body).map_err(|error| DataflowError::Worker { message: error.to_string() })?);
     }
     completion.set_threads(threads.iter().map(|t| t.thread().clone()).collect());

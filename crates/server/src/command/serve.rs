@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use database::{Instance, InstanceOptions};
+use database::{Instance, InstanceOptions, STACK_BYTES};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -20,6 +20,7 @@ pub fn main(arguments: &ServeArguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("connections")
+        .thread_stack_size(STACK_BYTES)
         .build()
         .context("no threads for connections")?;
     // Opening waits for recovery, so it is not done as a task.

@@ -4,6 +4,7 @@
 //! 2. Statements that are ours are recognised by their first words; the SQL parser reads all others.
 //! 3. What cannot be read becomes PostgreSQL's `syntax error at or near "…"` with the place.
 
+mod depth;
 mod position;
 mod show;
 mod source;
@@ -126,6 +127,7 @@ fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
 /// Runs a parser over the whole text; what is left over is a syntax error.
 fn read<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, SqlError> {
     let mut tokens = tokens_of(text)?;
+    depth::check(&tokens)?;
     // The parser wants the semicolon after COPY … FROM STDIN, whose rows could follow it in a file.
     let end = tokens.last().map_or(Location::new(1, 1), |t| t.span.end);
     tokens.push(TokenWithSpan::new(Token::SemiColon, Span::new(end, end)));
