@@ -23,6 +23,7 @@ use super::interval_math::{
 use super::numeric_math::{self, Scales, product_scale, quotient_scale};
 use crate::PgError;
 use crate::text_format::calendar::DAY;
+use crate::text_format::datetime::DATE_INFINITY;
 use crate::text_format::{TimeZone, type_name};
 
 /// An operator.
@@ -426,16 +427,30 @@ impl Invocation<'_> {
         type Time = Time64MicrosecondType;
         let date_out_of_range = || PgError::new(b"22008", "date out of range");
         let subtract = self.operator == Subtract;
-        let time_on = |days: i32, time: i64| Ok(i64::from(days) * DAY + time);
+        let time_on = |days: i32, time: i64| match days {
+            DATE_INFINITY => Ok(i64::MAX),
+            i32::MIN => Ok(i64::MIN),
+            days => {
+                let midnight = i64::from(days).checked_mul(DAY).and_then(|midnight| midnight.checked_add(time));
+                midnight.ok_or_else(|| PgError::new(b"22008", "date out of range for timestamp"))
+            }
+        };
+        let is_infinite = |days: i32| matches!(days, DATE_INFINITY | i32::MIN);
         match (left.column.data_type(), right.column.data_type()) {
             (DataType::Date32, DataType::Int32) => {
                 self.pairs::<Date32Type, Int32Type, Date32Type>(left, right, |l, r| {
+                    if is_infinite(l) {
+                        return Ok(l);
+                    }
                     if subtract { l.checked_sub(r) } else { l.checked_add(r) }.ok_or_else(date_out_of_range)
                 })
             }
             (DataType::Int32, DataType::Date32) => self.dates(right, left),
             (DataType::Date32, DataType::Date32) => {
                 self.pairs::<Date32Type, Date32Type, Int32Type>(left, right, |l, r| {
+                    if is_infinite(l) || is_infinite(r) {
+                        return Err(PgError::new(b"22008", "cannot subtract infinite dates"));
+                    }
                     l.checked_sub(r).ok_or_else(date_out_of_range)
                 })
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, FixedSizeBinaryBuilder};
 use arrow::datatypes::{DataType, Int32Type};
 
-use super::columns::{any_null, fits, fits_any, primitives, text, texts};
+use super::columns::{any_null, fits, fits_any, integer, primitives, text, texts};
 use super::function::{Call, Function};
 use crate::PgError;
 use crate::text_format::bytes::{parse_hex, write_hex};
@@ -22,6 +22,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
         result: |_| DataType::Int32,
         evaluate: |c, call| primitives::<Int32Type>(c, call, |i| Ok(Some(bytes(&c[0], i).len() as i32))),
+    },
+    Function {
+        name: "pg_concat_bytes",
+        aliases: &[],
+        arguments: |t| fits(t, "bb"),
+        result: |_| DataType::Binary,
+        evaluate: |c, call| byte_strings(c, call, |i| Ok([bytes(&c[0], i), bytes(&c[1], i)].concat())),
+    },
+    Function {
+        name: "convert_to",
+        aliases: &[],
+        arguments: |t| fits(t, "tt"),
+        result: |_| DataType::Binary,
+        evaluate: |c, call| {
+            byte_strings(c, call, |i| utf8_only(text(&c[1], i)).map(|()| text(&c[0], i).as_bytes().to_vec()))
+        },
+    },
+    Function {
+        name: "convert_from",
+        aliases: &[],
+        arguments: |t| fits(t, "bt"),
+        result: |_| DataType::Utf8,
+        evaluate: |c, call| {
+            texts(c, call, |i| {
+                utf8_only(text(&c[1], i))?;
+                let invalid = |_| PgError::new(b"22021", "invalid byte sequence for encoding \"UTF8\"");
+                String::from_utf8(bytes(&c[0], i).to_vec()).map(Some).map_err(invalid)
+            })
+        },
     },
     Function {
         name: "encode",
@@ -59,6 +88,61 @@ fn bytes(column: &ArrayRef, row: usize) -> &[u8] {
     match column.data_type() {
         DataType::Binary => column.as_binary::<i32>().value(row),
         _ => text(column, row).as_bytes(),
+    }
+}
+
+/// Bytes of the rows without a NULL argument.
+fn byte_strings(
+    c: &[ArrayRef],
+    call: &Call,
+    value: impl Fn(usize) -> Result<Vec<u8>, PgError>,
+) -> Result<ArrayRef, PgError> {
+    let mut values = BinaryBuilder::new();
+    for i in 0..call.row_count {
+        if any_null(c, i) {
+            values.append_null();
+        } else {
+            values.append_value(value(i)?);
+        }
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+pub(super) fn length(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    primitives::<Int32Type>(c, call, |i| Ok(Some(bytes(&c[0], i).len() as i32)))
+}
+
+/// Where the second argument's bytes begin in the first's, from 1.
+pub(super) fn position(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    primitives::<Int32Type>(c, call, |i| {
+        let (whole, part) = (bytes(&c[0], i), bytes(&c[1], i));
+        if part.is_empty() {
+            return Ok(Some(1));
+        }
+        Ok(Some(whole.windows(part.len()).position(|window| window == part).map_or(0, |place| place as i32 + 1)))
+    })
+}
+
+pub(super) fn substr(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    byte_strings(c, call, |i| {
+        let (whole, start) = (bytes(&c[0], i), integer(&c[1], i));
+        let length = c.get(2).map(|column| integer(column, i));
+        if length.is_some_and(|length| length < 0) {
+            return Err(PgError::new(b"22011", "negative substring length not allowed"));
+        }
+        let bound = |place: i64| usize::try_from((place - 1).max(0)).unwrap_or(usize::MAX).min(whole.len());
+        let end = length.map_or(whole.len(), |length| bound(start.saturating_add(length)));
+        let first = bound(start);
+        Ok(whole[first..end.max(first)].to_vec())
+    })
+}
+
+/// The only encoding that there is.
+fn utf8_only(name: &str) -> Result<(), PgError> {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    match plain.to_ascii_lowercase().as_str() {
+        "utf8" | "unicode" => Ok(()),
+        _ => Err(PgError::new(b"0A000", format!("encoding \"{name}\" is not supported"))),
     }
 }
 

@@ -11,13 +11,14 @@ use arrow::datatypes::{
 use datafusion::common::ScalarValue;
 
 use super::cast::{CastTarget, cast_column, map};
-use super::columns::{INTERVAL, TIMESTAMP, fits, fits_any, primitives, text, timestamptz};
+use super::columns::{INTERVAL, TIMESTAMP, booleans, fits, fits_any, primitives, text, timestamptz};
 use super::function::{Call, Function};
 use super::interval_math::interval;
 use super::numeric_math::{double_from_numeric, rescale};
 use crate::PgError;
 use crate::text_format::TimeZone;
 use crate::text_format::calendar::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use crate::text_format::datetime::DATE_INFINITY;
 
 const HOUR: i64 = 3600 * SECOND;
 
@@ -46,9 +47,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "age",
         aliases: &[],
-        arguments: |t| fits_any(t, &["ss", "zz"]),
+        arguments: |t| match t {
+            [DataType::Timestamp(_, Some(_)), _] | [_, DataType::Timestamp(_, Some(_))] => {
+                Some(vec![timestamptz(), timestamptz()])
+            }
+            _ => fits(t, "ss"),
+        },
         result: |_| INTERVAL,
         evaluate: age,
+    },
+    Function {
+        name: "isfinite",
+        aliases: &[],
+        arguments: |t| match t {
+            [DataType::Date32 | DataType::Timestamp(_, _) | DataType::Interval(_)] => Some(t.to_vec()),
+            _ => fits(t, "s"),
+        },
+        result: |_| DataType::Boolean,
+        evaluate: is_finite,
     },
     Function { name: "timezone", aliases: &[], arguments: zone_arguments, result: zone_result, evaluate: at_time_zone },
 ];
@@ -139,7 +155,10 @@ fn extract(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
                 if is_clock_unit(&unit) {
                     return Err(unit_error(&unit, &value_type, true));
                 }
-                part_of_timestamp(&unit, i64::from(days) * DAY)
+                if matches!(days, DATE_INFINITY | i32::MIN) {
+                    return part_of_infinity(&unit, &value_type);
+                }
+                part_of_moment(&unit, days.into(), 0)
             }
             DataType::Time64(_) => {
                 let time = c[1].as_primitive::<Time64MicrosecondType>().value(i);
@@ -148,6 +167,9 @@ fn extract(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             DataType::Interval(_) => part_of_interval(&unit, c[1].as_primitive::<IntervalMonthDayNanoType>().value(i)),
             DataType::Timestamp(_, Some(_)) => {
                 let instant = c[1].as_primitive::<TimestampMicrosecondType>().value(i);
+                if matches!(instant, i64::MAX | i64::MIN) {
+                    return part_of_infinity(&unit, &value_type);
+                }
                 let offset = i64::from(call.clock.time_zone.offset_at(instant));
                 match unit.as_str() {
                     "epoch" => Some(i128::from(instant)),
@@ -157,7 +179,10 @@ fn extract(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
                     _ => part_of_timestamp(&unit, instant.saturating_add(offset * SECOND)),
                 }
             }
-            _ => part_of_timestamp(&unit, c[1].as_primitive::<TimestampMicrosecondType>().value(i)),
+            _ => match c[1].as_primitive::<TimestampMicrosecondType>().value(i) {
+                i64::MAX | i64::MIN => return part_of_infinity(&unit, &value_type),
+                stamp => part_of_timestamp(&unit, stamp),
+            },
         };
         let known = part_of_timestamp(&unit, 0).is_some() || unit.starts_with("timezone");
         let micros = micros.ok_or_else(|| unit_error(&unit, &value_type, known))?;
@@ -186,14 +211,29 @@ fn part_of_time(unit: &str, time: i64) -> Option<i128> {
     }
 }
 
+/// A part of infinity: NULL for units that come round again. A numeric cannot hold the infinity of the others.
+fn part_of_infinity(unit: &str, data_type: &DataType) -> Result<Option<i128>, PgError> {
+    match unit {
+        "year" | "decade" | "century" | "millennium" | "isoyear" | "epoch" | "julian" => {
+            Err(PgError::new(b"0A000", format!("the {unit} of infinity is not supported")))
+        }
+        _ if part_of_timestamp(unit, 0).is_some() || unit.starts_with("timezone") => Ok(None),
+        _ => Err(unit_error(unit, data_type, false)),
+    }
+}
+
 /// A part of a timestamp, in millionths.
 fn part_of_timestamp(unit: &str, timestamp: i64) -> Option<i128> {
-    let (days, time) = (timestamp.div_euclid(DAY), timestamp.rem_euclid(DAY));
+    part_of_moment(unit, timestamp.div_euclid(DAY), timestamp.rem_euclid(DAY))
+}
+
+/// A part of a day and time of day, in millionths.
+fn part_of_moment(unit: &str, days: i64, time: i64) -> Option<i128> {
     let (year, month, day) = date_from_days(days);
     // There is no year 0: years before 1 are BC.
     let shown = if year <= 0 { year - 1 } else { year };
     match unit {
-        "epoch" => Some(i128::from(timestamp)),
+        "epoch" => Some(i128::from(days) * i128::from(DAY) + i128::from(time)),
         "day" => whole(day),
         "month" => whole(month),
         "quarter" => whole((month + 2) / 3),
@@ -346,6 +386,9 @@ fn age(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
 
 /// Years, months, days and time from one timestamp to another; borrowed days are those of the earlier month.
 fn age_of(later: i64, earlier: i64) -> Result<IntervalMonthDayNano, PgError> {
+    if [later, earlier].iter().any(|t| matches!(*t, i64::MAX | i64::MIN)) {
+        return Err(PgError::new(b"22008", "timestamp out of range"));
+    }
     if later < earlier {
         let turned = age_of(earlier, later)?;
         return super::interval_math::negate(turned);
@@ -365,8 +408,22 @@ fn age_of(later: i64, earlier: i64) -> Result<IntervalMonthDayNano, PgError> {
     interval(months, days, micros)
 }
 
+fn is_finite(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    booleans(c, call, |i| {
+        Ok(Some(match c[0].data_type() {
+            DataType::Date32 => !matches!(c[0].as_primitive::<Date32Type>().value(i), DATE_INFINITY | i32::MIN),
+            DataType::Interval(_) => true,
+            _ => !matches!(c[0].as_primitive::<TimestampMicrosecondType>().value(i), i64::MAX | i64::MIN),
+        }))
+    })
+}
+
 fn zone_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
-    fits_any(types, &["tz", "ts"])
+    match types {
+        // A date is the instant at which it begins.
+        [zone, DataType::Date32] => Some(vec![zone.clone(), timestamptz()]),
+        _ => fits_any(types, &["tz", "ts"]),
+    }
 }
 
 /// `timestamp AT TIME ZONE` is an instant, `timestamptz AT TIME ZONE` a local time.

@@ -30,3 +30,22 @@ pub(super) fn check_float(value: f64, operator: Operator, l: f64, r: f64) -> Res
     }
     Ok(if value.is_nan() { f64::NAN } else { value })
 }
+
+#[cfg(target_env = "gnu")]
+unsafe extern "C" {
+    /// The C library's, which is PostgreSQL's too: its last digit is not always that of Rust's own.
+    #[link_name = "cbrtf64"]
+    safe fn cbrt(value: f64) -> f64;
+}
+
+/// The cube root.
+#[cfg(target_env = "gnu")]
+pub(super) fn cube_root(value: f64) -> f64 {
+    cbrt(value)
+}
+
+/// The cube root.
+#[cfg(not(target_env = "gnu"))]
+pub(super) fn cube_root(value: f64) -> f64 {
+    value.cbrt()
+}

@@ -52,6 +52,9 @@ pub(super) fn add_interval_in_zone(instant: i64, interval: Interval, zone: &Time
 
 /// The days and time between two timestamps.
 pub(super) fn difference(later: i64, earlier: i64) -> Result<Interval, PgError> {
+    if [later, earlier].iter().any(|t| matches!(*t, i64::MAX | i64::MIN)) {
+        return Err(PgError::new(b"22008", "cannot subtract infinite timestamps"));
+    }
     let micros = later.checked_sub(earlier).ok_or_else(interval_out_of_range)?;
     interval(0, micros / DAY, micros % DAY)
 }

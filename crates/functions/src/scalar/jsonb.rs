@@ -1,6 +1,6 @@
 //! jsonb operators and functions. Operators have names: `->` is `jsonb_get`, `->>` `jsonb_get_text`, `#>`
 //! `jsonb_get_path`, `#>>` `jsonb_get_path_text`, `@>` `jsonb_contains`, `<@` `jsonb_contained`, `?` `jsonb_exists`,
-//! `?|` `jsonb_exists_any`, `?&` `jsonb_exists_all`.
+//! `?|` `jsonb_exists_any`, `?&` `jsonb_exists_all`, `||` `jsonb_concat`, `-` `jsonb_delete`.
 
 use std::sync::Arc;
 
@@ -85,6 +85,61 @@ fn exists(json: &Json, key: &str) -> bool {
     }
 }
 
+/// Two objects become one, in which the right one's members win; anything else is an array of the elements of both.
+fn concat(left: Json, right: Json) -> Json {
+    match (left, right) {
+        (Json::Object(mut members), Json::Object(more)) => {
+            members.extend(more);
+            Json::object(members)
+        }
+        (left, right) => {
+            let mut elements = Vec::new();
+            for side in [left, right] {
+                match side {
+                    Json::Array(more) => elements.extend(more),
+                    other => elements.push(other),
+                }
+            }
+            Json::Array(elements)
+        }
+    }
+}
+
+/// Without the member or element of this key, these keys, or at this place.
+fn delete(json: Json, key: &ArrayRef, row: usize) -> Result<Json, PgError> {
+    let scalar = || PgError::invalid_parameter("cannot delete from scalar");
+    if let DataType::Int64 = key.data_type() {
+        let Json::Array(mut elements) = json else {
+            return Err(match json {
+                Json::Object(_) => PgError::invalid_parameter("cannot delete from object using integer index"),
+                _ => scalar(),
+            });
+        };
+        let place = key.as_primitive::<Int64Type>().value(row);
+        let place = if place < 0 { place + elements.len() as i64 } else { place };
+        if let Ok(place) = usize::try_from(place)
+            && place < elements.len()
+        {
+            elements.remove(place);
+        }
+        return Ok(Json::Array(elements));
+    }
+    let keys: Vec<String> = match key.data_type() {
+        DataType::List(_) => {
+            key.as_list::<i32>().value(row).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+        }
+        _ => vec![text(key, row).to_owned()],
+    };
+    match json {
+        Json::Object(members) => Ok(Json::Object(members.into_iter().filter(|(key, _)| !keys.contains(key)).collect())),
+        Json::Array(elements) => {
+            let keep = |element: &Json| !matches!(element, Json::String(text) if keys.contains(text));
+            Ok(Json::Array(elements.into_iter().filter(keep).collect()))
+        }
+        _ => Err(scalar()),
+    }
+}
+
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "jsonb_get",
@@ -113,6 +168,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
         arguments: path_arguments,
         result: utf8,
         evaluate: |c, call| texts(c, call, |i| Ok(get_path(c, i)?.as_ref().and_then(as_text))),
+    },
+    Function {
+        name: "jsonb_concat",
+        aliases: &[],
+        arguments: |t| fits(t, "jj"),
+        result: jsonb,
+        evaluate: |c, call| texts(c, call, |i| Ok(Some(concat(parse(&c[0], i)?, parse(&c[1], i)?).to_text()))),
+    },
+    Function {
+        name: "jsonb_delete",
+        aliases: &[],
+        arguments: |t| match t {
+            [_, DataType::List(_)] => path_arguments(t),
+            _ => member_arguments(t),
+        },
+        result: jsonb,
+        evaluate: |c, call| texts(c, call, |i| Ok(Some(delete(parse(&c[0], i)?, &c[1], i)?.to_text()))),
     },
     Function {
         name: "jsonb_contains",

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int16Type, Int32Ty
 use datafusion::common::ScalarValue;
 
 use super::columns::{double, fits, fits_any, integer, primitives};
+use super::float_math::cube_root;
 use super::function::{Call, Function};
 use super::numeric_math::{Scales, modulo, overflow, quotient, rescale};
 use crate::PgError;
@@ -39,8 +40,14 @@ fn whole(types: &[DataType]) -> DataType {
 /// Rounding to a constant number of places gives that many.
 pub(super) fn result_by_places(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Option<DataType> {
     match (types, constants) {
-        ([DataType::Decimal128(_, _), _], [_, Some(ScalarValue::Int64(Some(places)))]) => {
-            Some(DataType::Decimal128(38, (*places).clamp(0, 30) as i8))
+        ([DataType::Decimal128(_, _), _], [_, Some(places)]) => {
+            let places = match places {
+                ScalarValue::Int16(places) => i64::from((*places)?),
+                ScalarValue::Int32(places) => i64::from((*places)?),
+                ScalarValue::Int64(places) => (*places)?,
+                _ => return None,
+            };
+            Some(DataType::Decimal128(38, places.clamp(0, 30) as i8))
         }
         _ => None,
     }
@@ -115,10 +122,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         Ok(value)
     }),
-    float_function!("cbrt", &[], |v| Ok(v.cbrt())),
-    float_function!("degrees", &[], |v| Ok(v.to_degrees())),
-    float_function!("radians", &[], |v| Ok(v.to_radians())),
+    float_function!("cbrt", &[], |v| Ok(cube_root(v))),
+    float_function!("degrees", &[], |v| match v / RADIANS_PER_DEGREE {
+        degrees if degrees.is_infinite() && v.is_finite() => {
+            Err(PgError::new(b"22003", "value out of range: overflow"))
+        }
+        degrees => Ok(degrees),
+    }),
+    float_function!("radians", &[], |v| Ok(v * RADIANS_PER_DEGREE)),
+    float_function!("asin", &[], |v| within_one(v).map(f64::asin)),
+    float_function!("acos", &[], |v| within_one(v).map(f64::acos)),
 ];
+
+const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
+
+/// The argument of an inverse sine or cosine.
+fn within_one(value: f64) -> Result<f64, PgError> {
+    if value.abs() > 1.0 { Err(PgError::new(b"22003", "input is out of range")) } else { Ok(value) }
+}
 
 fn logarithm(value: f64) -> Result<f64, PgError> {
     if value == 0.0 {
@@ -201,7 +222,7 @@ fn sign(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
         } else if v < 0.0 {
             -1.0
         } else {
-            v
+            0.0
         }
     };
     either(c, call, float, |value, _| Some(value.signum()))

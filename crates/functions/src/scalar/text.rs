@@ -1,6 +1,8 @@
 //! Text functions: substrings, padding, case, concatenation.
 
-use arrow::array::{Array, ArrayRef};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int32Array};
 use arrow::datatypes::{DataType, Int32Type};
 
 use super::columns::{all_texts, fits, fits_any, integer, primitives, text, texts};
@@ -24,16 +26,28 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "substr",
         aliases: &["substring"],
-        arguments: |t| fits_any(t, &["ti", "tii"]),
-        result: utf8,
-        evaluate: substr,
+        arguments: |t| match t {
+            [DataType::Binary, ..] => fits_any(t, &["bi", "bii"]),
+            _ => fits_any(t, &["ti", "tii"]),
+        },
+        result: |t| t[0].clone(),
+        evaluate: |c, call| match c[0].data_type() {
+            DataType::Binary => super::bytes::substr(c, call),
+            _ => substr(c, call),
+        },
     },
     Function {
         name: "strpos",
         aliases: &["position", "instr"],
-        arguments: |t| fits(t, "tt"),
+        arguments: |t| match t {
+            [DataType::Binary, _] => fits(t, "bb"),
+            _ => fits(t, "tt"),
+        },
         result: int4,
         evaluate: |c, call| {
+            if *c[0].data_type() == DataType::Binary {
+                return super::bytes::position(c, call);
+            }
             primitives::<Int32Type>(c, call, |i| {
                 let (whole, part) = (text(&c[0], i), text(&c[1], i));
                 Ok(Some(whole.find(part).map_or(0, |place| whole[..place].chars().count() as i32 + 1)))
@@ -43,9 +57,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "length",
         aliases: &["char_length", "character_length"],
-        arguments: |t| fits(t, "t"),
+        arguments: |t| match t {
+            [DataType::Binary] => fits(t, "b"),
+            _ => fits(t, "t"),
+        },
         result: int4,
-        evaluate: |c, call| primitives::<Int32Type>(c, call, |i| Ok(Some(text(&c[0], i).chars().count() as i32))),
+        evaluate: |c, call| match c[0].data_type() {
+            DataType::Binary => super::bytes::length(c, call),
+            _ => primitives::<Int32Type>(c, call, |i| Ok(Some(text(&c[0], i).chars().count() as i32))),
+        },
     },
     Function { name: "split_part", aliases: &[], arguments: |t| fits(t, "tti"), result: utf8, evaluate: split_part },
     Function {
@@ -108,6 +128,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         evaluate: |c, call| texts(c, call, |i| Ok(Some(initcap(text(&c[0], i))))),
     },
     Function { name: "concat", aliases: &[], arguments: |t| fits(t, "*+"), result: utf8, evaluate: concat },
+    Function {
+        name: "num_nulls",
+        aliases: &[],
+        arguments: |t| fits(t, "*+"),
+        result: int4,
+        evaluate: |c, call| count_nulls(c, call, true),
+    },
+    Function {
+        name: "num_nonnulls",
+        aliases: &[],
+        arguments: |t| fits(t, "*+"),
+        result: int4,
+        evaluate: |c, call| count_nulls(c, call, false),
+    },
     Function { name: "concat_ws", aliases: &[], arguments: |t| fits(t, "t*+"), result: utf8, evaluate: concat_ws },
     Function {
         name: "pg_concat",
@@ -132,6 +166,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             primitives::<Int32Type>(c, call, |i| {
                 Ok(Some(text(&c[0], i).chars().next().map_or(0, |first| first as i32)))
             })
+        },
+    },
+    Function { name: "chr", aliases: &[], arguments: |t| fits(t, "i"), result: utf8, evaluate: chr },
+    Function {
+        name: "similar_to_escape",
+        aliases: &[],
+        arguments: |t| fits_any(t, &["t", "tt"]),
+        result: utf8,
+        evaluate: |c, call| {
+            texts(c, call, |i| similar_pattern(text(&c[0], i), c.get(1).map_or("\\", |e| text(e, i))).map(Some))
         },
     },
     Function { name: "quote_ident", aliases: &[], arguments: |t| fits(t, "t"), result: utf8, evaluate: quote_ident },
@@ -174,6 +218,55 @@ fn substr(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
         let count = (end - first).max(0) as usize;
         Ok(Some(whole.chars().skip((first - 1) as usize).take(count).collect()))
     })
+}
+
+fn chr(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    texts(c, call, |i| {
+        let code = integer(&c[0], i);
+        let too_large = || PgError::new(b"54000", format!("requested character too large for encoding: {code}"));
+        match u32::try_from(code) {
+            Ok(0) => Err(PgError::new(b"54000", "null character not permitted")),
+            Ok(code) => char::from_u32(code).map(|c| Some(c.to_string())).ok_or_else(too_large),
+            Err(_) => Err(PgError::invalid_parameter("character number must be positive")),
+        }
+    })
+}
+
+/// The regular expression for a pattern of SIMILAR TO.
+fn similar_pattern(pattern: &str, escape: &str) -> Result<String, PgError> {
+    let mut escapes = escape.chars();
+    let escape = escapes.next();
+    if escapes.next().is_some() {
+        let message = "invalid escape string";
+        return Err(PgError::new(b"22019", message));
+    }
+    let mut out = "^(?:".to_owned();
+    let mut bracket = false;
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            c if Some(c) == escape => match chars.next() {
+                Some(next) if next.is_alphanumeric() => out.push(next),
+                Some(next) => out.extend(['\\', next]),
+                None => return Err(PgError::new(b"22025", "invalid escape sequence")),
+            },
+            ']' if bracket => {
+                bracket = false;
+                out.push(c);
+            }
+            c if bracket => out.push(c),
+            '[' => {
+                bracket = true;
+                out.push(c);
+            }
+            '%' => out.push_str(".*"),
+            '_' => out.push('.'),
+            '(' => out.push_str("(?:"),
+            '.' | '^' | '$' | '\\' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    Ok(out + ")$")
 }
 
 fn split_part(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
@@ -233,6 +326,11 @@ fn concat_ws(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
         let parts: Vec<String> = c[1..].iter().filter(|column| column.is_valid(i)).map(|v| shown(v, i, call)).collect();
         Ok(Some(parts.join(text(&c[0], i))))
     })
+}
+
+fn count_nulls(c: &[ArrayRef], call: &Call, wanted: bool) -> Result<ArrayRef, PgError> {
+    let count = |i: usize| c.iter().filter(|column| column.is_null(i) == wanted).count() as i32;
+    Ok(Arc::new((0..call.row_count).map(count).collect::<Int32Array>()))
 }
 
 fn to_hex(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
