@@ -17,17 +17,18 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Column, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{InSubquery, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Subquery, Volatility,
 };
 use futures::StreamExt;
 
-use crate::SqlError;
-use crate::bind::{FunctionTable, OUTER_MARK, failure, map_expressions, visit_expressions};
+use crate::bind::{FunctionTable, OUTER_MARK, failure, map_expressions, registry, retype, visit_expressions};
 use crate::query::{Run, optimize};
+use crate::{SqlError, SqlType};
 
 /// The function that stands for `ARRAY(SELECT …)` until its subquery is lifted out.
 pub const ARRAY_FUNCTION: &str = "array of query";
@@ -121,7 +122,7 @@ pub fn lift(plan: LogicalPlan) -> Result<LogicalPlan> {
             let name = preserver.save(&expr);
             // Outermost first, since ARRAY is to be seen before the subquery that is its argument.
             let lifted = expr.transform_down(|part| match part {
-                Expr::Exists(_) if is_condition => Ok(Transformed::no(part)),
+                Expr::Exists(_) | Expr::InSubquery(_) if is_condition => Ok(Transformed::no(part)),
                 part => lift_part(part, &schema, always),
             })?;
             Ok(lifted.update_data(|e| name.restore(e)))
@@ -139,12 +140,16 @@ fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema, always: bool) ->
         Expr::ScalarSubquery(subquery) => (Gather::Single, subquery),
         Expr::Exists(exists) if exists.negated => (Gather::NotExists, &exists.subquery),
         Expr::Exists(exists) => (Gather::Exists, &exists.subquery),
+        Expr::InSubquery(within) => return Ok(Transformed::yes(in_array(within)?)),
         _ => return Ok(Transformed::no(expr)),
     };
     let plan = subquery.subquery.as_ref();
     let outer = outer_columns(plan)?;
     let plannable = gather == Gather::Single && !always;
-    if plannable && (outer.is_empty() || can_be_joined(plan)?) {
+    if plannable && outer.is_empty() {
+        return nullable(subquery).map(Transformed::yes);
+    }
+    if plannable && can_be_joined(plan)? {
         return Ok(Transformed::no(expr));
     }
     let placeholders: Vec<String> = (0..outer.len()).map(|n| format!("{OUTER_MARK}{n}")).collect();
@@ -172,6 +177,29 @@ fn lift_part(expr: Expr, schema: &datafusion::common::DFSchema, always: bool) ->
     let function = Correlated { gather, plan, placeholders, item, run: None, signature };
     let call = ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), arguments.collect());
     Ok(Transformed::new(Expr::ScalarFunction(call), true, TreeNodeRecursion::Jump))
+}
+
+/// `x IN (SELECT …)` outside of conditions, where DataFusion has no join for it, as `x = ANY (ARRAY(SELECT …))`.
+fn in_array(within: &InSubquery) -> Result<Expr> {
+    let Some(has) = registry().scalar("array_has") else {
+        return Err(failure(SqlError::internal("there is no array_has")));
+    };
+    let array = array_function().call(vec![Expr::ScalarSubquery(within.subquery.clone())]);
+    let found = has.call(vec![array, within.expr.as_ref().clone()]);
+    Ok(if within.negated { Expr::Not(Box::new(found)) } else { found })
+}
+
+/// The subquery with a column that can be NULL, as it is when there is no row. DataFusion goes by the column's word.
+fn nullable(subquery: &Subquery) -> Result<Expr> {
+    let plan = subquery.subquery.as_ref();
+    let field = plan.schema().field(0);
+    if field.is_nullable() {
+        return Ok(Expr::ScalarSubquery(subquery.clone()));
+    }
+    let column = Expr::Column(plan.schema().columns()[0].clone());
+    let value = retype(column, &SqlType::from_field(field)).alias(field.name());
+    let plan = LogicalPlanBuilder::from(plan.clone()).project([value])?.build()?;
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..subquery.clone() }))
 }
 
 type Outer = (arrow::datatypes::FieldRef, Column);

@@ -12,6 +12,7 @@ mod dml;
 #[cfg(test)]
 mod dml_tests;
 mod error;
+mod explain;
 mod lookup;
 mod lower;
 mod parse;
@@ -43,6 +44,6 @@ pub use functions::text_format;
 pub use parse::{parse, parse_expression, parse_query};
 pub use query::{QueryPlan, RowStream, RunContext, plan_query};
 pub use run::{Cancel, QueryMemory};
-pub use sql_type::{BUILTIN_TYPES, BuiltinType, NUMERIC_DEFAULT, SqlType, TYPE_METADATA};
+pub use sql_type::{BUILTIN_TYPES, BuiltinType, COMPUTED_NUMERIC, NUMERIC_DEFAULT, SqlType, TYPE_METADATA};
 pub use statement::{CreateSource, DropSource, Parsed, ShownKind, Statement, identifier, name_parts};
 pub use view::{ViewPlan, describe_view, lower_view};

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Operator, TableScan};
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use state::Pin;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -28,9 +28,10 @@ use crate::bind::{
 };
 use crate::correlated::{arm, lift};
 use crate::direct::{DirectRun, is_direct};
+use crate::explain::plan_text;
 use crate::lookup::KeyLookup;
 use crate::ready::ReadyRow;
-use crate::rules::{guard, query_rules};
+use crate::rules::{distinct_on, guard, query_rules};
 use crate::scan::{ReadAt, RelationScan};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
 
@@ -129,7 +130,7 @@ impl QueryPlan {
     pub fn explain(&self) -> String {
         match &self.lookup {
             Some(lookup) => lookup.explain(),
-            None => self.plan.display_indent().to_string(),
+            None => plan_text(&self.plan),
         }
     }
 
@@ -249,7 +250,8 @@ impl Drop for Computation {
 /// Guards what can fail and applies DataFusion's rules.
 pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let optimizer = Optimizer::with_rules(query_rules());
-    let plan = optimizer.optimize(guard::guard(plan)?, &OptimizerContext::new(), |_, _| {})?;
+    let plan = guard::guard(distinct_on::replace_distinct_on(plan)?)?;
+    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
     guard::order_filters(plan)
 }
 
@@ -277,11 +279,10 @@ impl Run {
     ) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
         let plan = fold_constants(plan.clone(), &self.options)?;
         let state = self.session_state();
-        let planned = state.query_planner().create_physical_plan(&plan, &state).now_or_never();
-        let Some(physical) = planned else {
-            return Err(crate::bind::failure(SqlError::internal("planning waited for something")));
-        };
-        execute_stream(physical?, state.task_ctx())
+        // Planning waits for nothing from outside, but its futures take turns.
+        let planned = tokio::task::unconstrained(state.query_planner().create_physical_plan(&plan, &state));
+        let physical = futures::executor::block_on(planned)?;
+        execute_stream(physical, state.task_ctx())
     }
 
     fn session_state(&self) -> SessionState {

@@ -1,7 +1,8 @@
 //! SQL types: PostgreSQL's names and numbers for the Arrow types that hold their values.
 //!
 //! Most Arrow types stand for one SQL type. Where several SQL types share one (`text` and `varchar(20)`, `oid` and
-//! `regclass`), the field's metadata `keyfold.type` names the SQL type.
+//! `regclass`), the field's metadata `keyfold.type` names the SQL type. A decimal without metadata is a `numeric` for
+//! which nobody declared digits, whatever digits it was computed with.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +10,18 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::sql::sqlparser::ast::{self, ArrayElemTypeDef, CharacterLength, ExactNumberInfo, TimezoneInfo};
 
+use functions::text_format::number::FREE_SCALE;
+
 use crate::SqlError;
 
 /// The key of field metadata that names the SQL type where the Arrow type alone does not.
 pub const TYPE_METADATA: &str = "keyfold.type";
 
+/// The name under which a numeric is stored whose digits were computed, not declared. No user's type is called so.
+pub const COMPUTED_NUMERIC: &str = "numeric of";
+
 /// Digits of a numeric, and digits after its point, when none are declared.
-pub const NUMERIC_DEFAULT: (u8, i8) = (38, 16);
+pub const NUMERIC_DEFAULT: (u8, i8) = (38, FREE_SCALE);
 
 /// One SQL type that values can have.
 pub struct BuiltinType {
@@ -167,7 +173,7 @@ impl SqlType {
     /// The type without its length or digits, as parameters have it.
     #[must_use]
     pub fn without_modifier(self) -> SqlType {
-        if self.modifier() < 0 {
+        if self.modifier() < 0 && self.digits().is_none() {
             return self;
         }
         if self.is_array() {
@@ -231,17 +237,13 @@ impl SqlType {
                 return found;
             }
         }
-        let element = match &self.data_type {
-            DataType::List(item) => item.data_type(),
-            other => other,
-        };
-        let wanted = match element {
+        let wanted = match innermost(&self.data_type) {
             DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",
             DataType::Timestamp(_, None) => "timestamp",
             DataType::Timestamp(_, Some(_)) => "timestamptz",
             DataType::Int8 | DataType::UInt8 => "int2",
             DataType::UInt16 => "int4",
-            DataType::UInt64 => "numeric",
+            DataType::UInt64 => "int8",
             other => {
                 let found = BUILTIN_TYPES.iter().find(|b| !b.named && (b.data_type)() == *other);
                 found.map_or("text", |b| b.name)
@@ -262,13 +264,29 @@ impl SqlType {
         if let Some(length) = self.length_max() {
             return i32::try_from(length + 4).unwrap_or(-1);
         }
-        let element = match &self.data_type {
-            DataType::List(item) => item.data_type(),
-            other => other,
-        };
-        match element {
-            DataType::Decimal128(p, s) if (*p, *s) != NUMERIC_DEFAULT => ((i32::from(*p) << 16) | i32::from(*s)) + 4,
+        match self.digits() {
+            Some((precision, scale)) if self.is_named() => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
             _ => -1,
+        }
+    }
+
+    /// The digits of a numeric, or of an array's items: all, and those after the point.
+    fn digits(&self) -> Option<(u8, i8)> {
+        match innermost(&self.data_type) {
+            DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
+            _ => None,
+        }
+    }
+
+    /// The type as it is written in stored definitions: its name, with the digits that a numeric was computed with.
+    #[must_use]
+    pub fn stored_name(&self) -> String {
+        match self.digits() {
+            Some((precision, scale)) if !self.is_named() && (precision, scale) != NUMERIC_DEFAULT => {
+                let brackets = if self.is_array() { "[]" } else { "" };
+                format!("\"{COMPUTED_NUMERIC}\"({precision},{scale}){brackets}")
+            }
+            _ => self.name(),
         }
     }
 
@@ -288,6 +306,14 @@ impl SqlType {
             name.push_str("[]");
         }
         name
+    }
+}
+
+/// What an array holds, however many dimensions it has; any other type itself.
+fn innermost(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::List(item) => innermost(item.data_type()),
+        other => other,
     }
 }
 
@@ -354,7 +380,7 @@ fn undefined_type(name: &str) -> SqlError {
 
 fn numeric(info: &ExactNumberInfo) -> Result<SqlType, SqlError> {
     let (precision, scale) = match info {
-        ExactNumberInfo::None => (u64::from(NUMERIC_DEFAULT.0), i64::from(NUMERIC_DEFAULT.1)),
+        ExactNumberInfo::None => return Ok(SqlType::new(DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1))),
         ExactNumberInfo::Precision(precision) => (*precision, 0),
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
     };
@@ -366,7 +392,9 @@ fn numeric(info: &ExactNumberInfo) -> Result<SqlType, SqlError> {
             .with_hint("Up to 38 digits can be declared."));
     }
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p), Ok(s)) if s >= 0 && i64::from(p) >= scale => Ok(SqlType::new(DataType::Decimal128(p, s))),
+        (Ok(p), Ok(s)) if s >= 0 && i64::from(p) >= scale => {
+            Ok(named(DataType::Decimal128(p, s), format!("numeric({p},{s})")))
+        }
         _ => Err(SqlError::unsupported(format!("numeric({precision},{scale})"))
             .with_hint("The digits after the point must be between 0 and the number of all digits.")),
     }
@@ -391,6 +419,11 @@ fn custom(name: &ast::ObjectName, modifiers: &[String]) -> Result<SqlType, SqlEr
     let Some(ident) = part else { return Err(undefined_type(&name.to_string())) };
     let quoted = ident.quote_style.is_some();
     let word = if quoted { ident.value.clone() } else { ident.value.to_lowercase() };
+    if let (COMPUTED_NUMERIC, [precision, scale]) = (word.as_str(), modifiers) {
+        let digits = precision.parse().ok().zip(scale.parse().ok()).filter(|(p, s)| *p <= 38 && (0..=38).contains(s));
+        let (precision, scale) = digits.ok_or_else(|| undefined_type(&word))?;
+        return Ok(SqlType::new(DataType::Decimal128(precision, scale)));
+    }
     // Unquoted `char` is the keyword, and parsed elsewhere: here it is the catalog's one-byte type.
     let found =
         SqlType::from_name(&word).or_else(|| BUILTIN_TYPES.iter().find(|b| b.display == word).map(SqlType::builtin));
@@ -432,8 +465,11 @@ mod tests {
 
     #[test]
     fn modifiers_show_and_count_as_in_postgresql() {
-        let numeric = SqlType::new(DataType::Decimal128(10, 2));
+        let numeric = named(DataType::Decimal128(10, 2), "numeric(10,2)".to_owned());
         assert_eq!((numeric.name(), numeric.modifier()), ("numeric(10,2)".to_owned(), 655_366));
+        let computed = SqlType::new(DataType::Decimal128(10, 2));
+        assert_eq!((computed.name(), computed.modifier()), ("numeric".to_owned(), -1));
+        assert_eq!(computed.stored_name(), "\"numeric of\"(10,2)");
         let varchar = named(DataType::Utf8, "varchar(20)".to_owned());
         assert_eq!((varchar.name(), varchar.modifier(), varchar.oid()), ("character varying(20)".to_owned(), 24, 1043));
     }

@@ -113,7 +113,7 @@ fn rows_keep_their_identity() {
         "SELECT s, id FROM t WHERE a > 1",
         &[
             "[] input t [0, 1, 3] -> id,a,s",
-            "[0] filter t.a > Int32(1) -> id,a,s",
+            "[0] filter t.a > 1 -> id,a,s",
             "[1] project t.s, t.id -> s,id",
             "[2] output by [1] -> s,id",
         ],

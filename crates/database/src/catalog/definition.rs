@@ -134,11 +134,17 @@ impl Column {
     pub fn from_field(field: &Field) -> Column {
         Column {
             name: field.name().clone(),
-            type_text: SqlType::from_field(field).name(),
+            type_text: SqlType::from_field(field).stored_name(),
             nullable: field.is_nullable(),
             default: None,
             comment: None,
         }
+    }
+
+    /// The name of its type as users see it.
+    #[must_use]
+    pub fn shown_type(&self) -> String {
+        type_from_text(&self.type_text).map_or_else(|_| self.type_text.clone(), |found| found.name())
     }
 
     /// The column as an Arrow field.

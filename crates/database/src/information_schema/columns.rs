@@ -2,8 +2,7 @@
 
 use super::{database, yes_or_no};
 use crate::catalog::Kind;
-use crate::pg_catalog::pg_attribute::modifier;
-use crate::pg_catalog::{CatalogTable, Class, Rows, Snapshot, Value};
+use crate::pg_catalog::{CatalogTable, Rows, Snapshot, Value};
 use arrow::datatypes::DataType;
 use sql::SqlType;
 
@@ -37,7 +36,7 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
         for (n, field) in class.columns.fields().iter().enumerate() {
             let found = SqlType::from_field(field);
             let stored = class.definition().and_then(|definition| definition.columns.get(n));
-            let [length, octets, precision, radix, scale, time] = measures(class, &found);
+            let [length, octets, precision, radix, scale, time] = measures(&found);
             let udt = if found.is_array() { format!("_{}", found.base().name) } else { found.base().name.to_owned() };
             rows.add([
                 ("table_catalog", database(snapshot).into()),
@@ -69,7 +68,7 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
 }
 
 /// Length in characters and bytes; digits, their base, and those after the point; digits of a second.
-fn measures(class: &Class, found: &SqlType) -> [Value; 6] {
+fn measures(found: &SqlType) -> [Value; 6] {
     const NONE: Value = Value::Null;
     let number =
         |digits: i32, base: i32, scale: Option<i32>| [NONE, NONE, digits.into(), base.into(), scale.into(), NONE];
@@ -84,7 +83,7 @@ fn measures(class: &Class, found: &SqlType) -> [Value; 6] {
         (DataType::Int64, _) => number(64, 2, Some(0)),
         (DataType::Float32, _) => number(24, 2, None),
         (DataType::Float64, _) => number(53, 2, None),
-        (DataType::Decimal128(..), _) if modifier(class, found) < 0 => [NONE, NONE, NONE, 10.into(), NONE, NONE],
+        (DataType::Decimal128(..), _) if found.modifier() < 0 => [NONE, NONE, NONE, 10.into(), NONE, NONE],
         (DataType::Decimal128(digits, scale), _) => number((*digits).into(), 10, Some((*scale).into())),
         (DataType::Date32, _) => [NONE, NONE, NONE, NONE, NONE, 0.into()],
         (DataType::Time64(_) | DataType::Timestamp(..) | DataType::Interval(_), _) => {

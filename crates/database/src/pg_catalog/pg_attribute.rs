@@ -1,8 +1,7 @@
 //! `pg_attribute`: columns.
 
 use super::pg_type::details;
-use super::{CatalogTable, Class, Rows, Snapshot};
-use arrow::datatypes::DataType;
+use super::{CatalogTable, Rows, Snapshot};
 use sql::SqlType;
 
 /// `pg_attribute`.
@@ -32,7 +31,7 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
                 ("attnum", (n + 1).into()),
                 ("attndims", i32::from(found.is_array()).into()),
                 ("attcacheoff", (-1).into()),
-                ("atttypmod", modifier(class, &found).into()),
+                ("atttypmod", found.modifier().into()),
                 ("attbyval", details.by_value.into()),
                 ("attalign", details.align.into()),
                 ("attstorage", details.storage.into()),
@@ -42,16 +41,5 @@ fn rows(snapshot: &Snapshot, rows: &mut Rows) {
                 ("attcollation", details.collation.into()),
             ]);
         }
-    }
-}
-
-/// All digits that a numeric can have: what a sum has, so nobody declared them for a view's column.
-const DIGITS_MAX: u8 = 38;
-
-/// `atttypmod` of a column.
-pub fn modifier(class: &Class, found: &SqlType) -> i32 {
-    match found.data_type() {
-        DataType::Decimal128(DIGITS_MAX, _) if class.kind != 'r' => -1,
-        _ => found.modifier(),
     }
 }

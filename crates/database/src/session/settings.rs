@@ -42,6 +42,8 @@ enum ValueKind {
     Number(i64, i64),
     /// One of these words.
     Words(&'static [&'static str]),
+    /// The name of an encoding that text can be sent in, in any spelling: `utf-8` is UTF8.
+    Encoding,
     /// The name of a time zone.
     TimeZone,
     /// It cannot be changed.
@@ -68,7 +70,7 @@ const LEVELS: ValueKind = ValueKind::Words(&[
 pub const SETTINGS: &[Setting] = &[
     setting("application_name", "", true, ValueKind::Text, "Name of the client program."),
     setting("bytea_output", "hex", false, ValueKind::Words(&["hex"]), "How bytea is written as text."),
-    setting("client_encoding", "UTF8", true, ValueKind::Words(&["UTF8", "UNICODE", "SQL_ASCII"]), "Encoding of text."),
+    setting("client_encoding", "UTF8", true, ValueKind::Encoding, "Encoding of text."),
     setting("client_min_messages", "notice", false, LEVELS, "The least grave messages that are sent."),
     setting("DateStyle", "ISO, MDY", true, ValueKind::Text, "How dates are written; always ISO."),
     setting("default_transaction_isolation", "read committed", false, ISOLATION, "Isolation of new transactions."),
@@ -350,6 +352,14 @@ fn checked(setting: &Setting, value: &str) -> Result<String, DatabaseError> {
                 invalid().with_hint(hint)
             })?;
             Ok((*found).to_owned())
+        }
+        ValueKind::Encoding => {
+            let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+            match plain.to_ascii_lowercase().as_str() {
+                "utf8" | "unicode" => Ok("UTF8".to_owned()),
+                "sqlascii" => Ok("SQL_ASCII".to_owned()),
+                _ => Err(invalid()),
+            }
         }
         ValueKind::TimeZone => {
             value.parse::<arrow::array::timezone::Tz>().map(|_| value.to_owned()).map_err(|_| invalid())

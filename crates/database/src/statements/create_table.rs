@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
 use changelog::ChangeBatch;
 use sql::{SqlType, ast};
 
@@ -104,13 +106,25 @@ async fn fill(
     table: &Arc<Table>,
     rows: &RecordBatch,
 ) -> Result<(), DatabaseError> {
-    let rows = as_table_rows(&relation.to_sql(&database.catalog()), rows.columns())?;
+    let described = relation.to_sql(&database.catalog());
+    let columns = rows.columns().iter().zip(described.columns.fields());
+    let columns = columns.map(|(column, field)| in_free_digits(column, field.data_type()));
+    let rows = as_table_rows(&described, &columns.collect::<Result<Vec<_>, _>>()?)?;
     if rows.num_rows() == 0 {
         return Ok(());
     }
     let changes = vec![ChangeBatch::insertions(rows)];
     let epoch = database.clock.stage(vec![(Arc::clone(table), changes)], None).await?;
     database.clock.progress().wait(epoch).await
+}
+
+/// A query's numerics have the digits that they were computed with, a table's column takes any.
+fn in_free_digits(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, DatabaseError> {
+    if column.data_type() == wanted {
+        return Ok(Arc::clone(column));
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, wanted, &strict).map_err(|_| DatabaseError::new("22003", "numeric field overflow"))
 }
 
 fn columns_of_query(create: &ast::CreateTable, query: &sql::QueryPlan) -> Result<Vec<Column>, DatabaseError> {
@@ -121,7 +135,10 @@ fn columns_of_query(create: &ast::CreateTable, query: &sql::QueryPlan) -> Result
     for (column, named) in columns.iter_mut().zip(&create.columns) {
         column.name = sql::identifier(&named.name);
     }
-    columns.iter_mut().for_each(|column| column.nullable = true);
+    for (column, field) in columns.iter_mut().zip(query.schema().fields()) {
+        column.type_text = SqlType::from_field(field).name();
+        column.nullable = true;
+    }
     Ok(columns)
 }
 

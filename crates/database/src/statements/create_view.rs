@@ -78,8 +78,9 @@ fn check_replaceable(
             let message = format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name);
             return Err(DatabaseError::new("42P16", message));
         }
-        if old.type_text != new.type_text {
-            let (name, from, to) = (&old.name, &old.type_text, &new.type_text);
+        let (from, to) = (old.shown_type(), new.shown_type());
+        if from != to {
+            let name = &old.name;
             let message = format!("cannot change data type of view column \"{name}\" from {from} to {to}");
             return Err(DatabaseError::new("42P16", message));
         }

@@ -21,7 +21,7 @@ pub(super) fn execute(session: &Session, name: &[String]) -> Result<Outcome, Dat
                 .map(|(place, column)| {
                     vec![
                         Some(column.name.clone()),
-                        Some(column.type_text.clone()),
+                        Some(column.shown_type()),
                         Some(if column.nullable { "yes" } else { "no" }.to_owned()),
                         Some(if key.contains(&place) { "primary" } else { "" }.to_owned()),
                         column.default.clone(),

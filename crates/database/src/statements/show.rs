@@ -145,7 +145,7 @@ fn column_lines(definition: &Definition) -> Vec<String> {
     let line = |column: &crate::catalog::Column| {
         let default = column.default.as_ref().map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
         let not_null = if column.nullable { "" } else { " NOT NULL" };
-        format!("    {} {}{default}{not_null}", quote_identifier(&column.name), column.type_text)
+        format!("    {} {}{default}{not_null}", quote_identifier(&column.name), column.shown_type())
     };
     definition.columns.iter().map(line).collect()
 }

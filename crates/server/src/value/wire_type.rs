@@ -76,8 +76,11 @@ mod tests {
 
     #[test]
     fn sizes_and_modifiers() {
-        let numeric = wire_type(&Field::new("c", DataType::Decimal128(10, 2), true));
+        let numeric =
+            SqlType::from_ast(&sql::ast::DataType::Numeric(sql::ast::ExactNumberInfo::PrecisionAndScale(10, 2)));
+        let numeric = wire_type(&numeric.expect("a type").field("c", true));
         assert_eq!((numeric.size, numeric.modifier), (-1, 655_366));
+        assert_eq!(wire_type(&Field::new("c", DataType::Decimal128(10, 2), true)).modifier, -1);
         assert_eq!(wire_type(&Field::new("c", DataType::Int64, true)).size, 8);
         let array = DataType::new_list(DataType::Int64, true);
         assert_eq!(wire_type(&Field::new("c", array, true)).size, -1);

@@ -6,29 +6,35 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values, WindowFunctionDefinition,
+    Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values, WindowFunctionDefinition, when,
 };
 use functions::{CastTarget, cast_udf};
 
 use super::aggregate::check_aggregate;
 use super::canonical::canonical_type;
 use super::cast_mark::{is_cast_mark, without_cast_mark};
+use super::casts::can_cast;
+use super::choice;
+use super::common_type::common_type;
+use super::literals::{is_unknown, known_literal, literal_numeric, no_operator, with_dimensions};
 use super::order::{interval_order, ordered};
 use super::parameters::Parameters;
+use super::results::{self, text_of_string_agg};
 use super::retype::retype;
 use super::type_name::{self, TYPE_NAME_FUNCTION};
+use super::undefined::undefined_call;
 use super::{Options, evaluate_constant, failure, registry};
 use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
 
 /// Functions whose arguments all have one type.
-const UNIFYING: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "ifnull"];
+const UNIFYING: &[&str] = &["coalesce", "greatest", "least", "nvl", "ifnull"];
 
 /// Resolves types within one statement.
 #[derive(Clone, Debug)]
@@ -53,7 +59,7 @@ impl Coercion {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source)?);
         }
         if let LogicalPlan::Union(union) = node {
-            return self.union(union).map(Transformed::yes);
+            return self.union(self.with_typed_literals(union)?).map(Transformed::yes);
         }
         if let LogicalPlan::Values(values) = node {
             return self.values(values).map(Transformed::yes);
@@ -68,7 +74,8 @@ impl Coercion {
             }
             Ok(Transformed::yes(name.restore(resolved)))
         })?;
-        node.map_data(LogicalPlan::recompute_schema)
+        let node = node.map_data(LogicalPlan::recompute_schema)?.data;
+        Ok(Transformed::yes(text_of_string_agg(node)?))
     }
 
     /// Resolves VALUES: each column has one type.
@@ -151,24 +158,36 @@ impl Coercion {
                 let expr = self.cast_unknown(*expr, &wanted, schema)?;
                 Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, negated))
             }
-            Expr::Case(case) => Expr::Case(self.case(case, schema)?),
+            Expr::Case(_) => self.choice(expr, schema)?,
             Expr::Like(like) => Expr::Like(self.like(like, schema)?),
-            Expr::ScalarFunction(call) if UNIFYING.contains(&call.func.name()) => {
-                let name = call.func.name().to_uppercase();
-                let arguments = self.unify(call.args, &name, schema)?;
-                Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
+            Expr::ScalarFunction(ref call) if UNIFYING.contains(&call.func.name()) => self.choice(expr, schema)?,
+            Expr::ScalarFunction(call) if call.func.name() == "nullif" && call.args.len() == 2 => {
+                self.nullif(call.args, schema)?
             }
             Expr::ScalarFunction(call) if is_cast_mark(&call) => without_cast_mark(call),
             Expr::ScalarFunction(call) if call.func.name() == TYPE_NAME_FUNCTION => {
                 let found = match call.args.first() {
                     Some(argument) if is_unknown(argument) => "unknown".to_owned(),
+                    Some(window @ Expr::WindowFunction(_)) => {
+                        let found = type_of(window, schema)?;
+                        let canonical = canonical_type(found.data_type()).map(SqlType::new);
+                        type_name::answer(&canonical.unwrap_or(found))
+                    }
                     Some(argument) => type_name::answer(&type_of(argument, schema)?),
                     None => return Ok(Transformed::no(Expr::ScalarFunction(call))),
                 };
                 Expr::Literal(ScalarValue::Utf8(Some(found)), None)
             }
             Expr::ScalarFunction(call) => {
+                if let Some(error) = undefined_call(&call, schema) {
+                    return Err(error);
+                }
+                let types = call.args.iter().map(|a| type_of(a, schema)).collect::<Result<Vec<_>>>();
+                let wanted = types.ok().and_then(|types| results::result_type(call.func.name(), &types));
                 let expr = Expr::ScalarFunction(call);
+                if let Some(wanted) = wanted {
+                    return self.cast(expr, &wanted, schema).map(Transformed::yes);
+                }
                 // A call that has no type is refused later, with the function's own words.
                 match expr.get_type(schema).ok().and_then(|t| canonical_type(&t)) {
                     Some(canonical) => Expr::Cast(Cast::new(Box::new(expr), canonical)),
@@ -188,6 +207,31 @@ impl Coercion {
             other => return Ok(Transformed::no(other)),
         };
         Ok(Transformed::yes(resolved))
+    }
+
+    /// CASE, or a function that gives one of its arguments.
+    fn choice(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        let before = choice::branches(&expr);
+        let chosen = match expr {
+            Expr::Case(case) => Expr::Case(self.case(case, schema)?),
+            Expr::ScalarFunction(call) => {
+                let name = call.func.name().to_uppercase();
+                let arguments = self.unify(call.args, &name, schema)?;
+                Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
+            }
+            other => other,
+        };
+        choice::with_own_digits(chosen, &before, &self.options)
+    }
+
+    /// `nullif(a, b)`: a, unless the two are equal.
+    fn nullif(&self, arguments: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+        let [first, second] = <[Expr; 2]>::try_from(arguments).map_err(|_| failure(SqlError::internal("nullif")))?;
+        let own = (!is_unknown(&first)).then(|| first.clone());
+        let (left, right) = self.comparable(first, "=", second, schema)?;
+        let kept = own.unwrap_or_else(|| left.clone());
+        let null = Expr::Literal(ScalarValue::try_from(type_of(&kept, schema)?.data_type())?, None);
+        when(left.eq(right), null).otherwise(kept)
     }
 
     fn between(&self, between: Between, schema: &DFSchema) -> Result<Expr> {
@@ -311,6 +355,14 @@ impl Coercion {
 
     /// A cast that the user wrote. `numeric` without digits keeps the digits that are there.
     fn cast_explicitly(&self, expr: Expr, target: &SqlType, schema: &DFSchema) -> Result<Expr> {
+        if !is_unknown(&expr) {
+            let source = type_of(&expr, schema)?;
+            if !can_cast(&source, target) {
+                let (source, target) = (source.without_modifier().name(), target.clone().without_modifier().name());
+                let message = format!("cannot cast type {source} to {target}");
+                return Err(failure(SqlError::new(b"42846", message)));
+            }
+        }
         if *target.data_type() != DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1) {
             return self.cast(expr, target, schema);
         }
@@ -335,15 +387,26 @@ impl Coercion {
         if let Expr::Literal(value, _) = &expr
             && value.is_null()
         {
-            let null = Expr::Literal(ScalarValue::try_from(target.data_type())?, None);
+            let null = known_literal(ScalarValue::try_from(target.data_type())?);
             return Ok(if target.is_named() { retype(null, target) } else { null });
         }
+        let nested;
+        let target = match &expr {
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) if target.is_array() => {
+                nested = with_dimensions(target, text);
+                &nested
+            }
+            _ => target,
+        };
         let source = type_of(&expr, schema)?;
         if let Some(cast) = self.cast_registered(&expr, &source, target)? {
             return Ok(cast);
         }
         if source == *target {
-            return Ok(expr);
+            return Ok(match expr {
+                Expr::Literal(value, None) => known_literal(value),
+                other => other,
+            });
         }
         let length_max = target.length_max();
         let cast = if source.data_type() == target.data_type() && length_max.is_none() {
@@ -357,7 +420,7 @@ impl Coercion {
             };
             let udf = cast_udf(&CastTarget { type_name, data_type: target.data_type().clone(), length_max });
             let call = udf.call(vec![expr]);
-            if constant { Expr::Literal(evaluate_constant(&call, &self.options)?, None) } else { call }
+            if constant { known_literal(evaluate_constant(&call, &self.options)?) } else { call }
         };
         Ok(if target.is_named() || source.is_named() { retype(cast, target) } else { cast })
     }
@@ -384,43 +447,9 @@ impl Coercion {
     }
 }
 
-/// Digits of a numeric literal's text; the default if it cannot be one.
-fn literal_numeric(text: &str) -> DataType {
-    let digits = text.trim().trim_start_matches(['-', '+']);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    let count = whole.len() + fraction.len();
-    match i8::try_from(fraction.len()) {
-        Ok(scale) if all_digits(whole) && all_digits(fraction) && (1..=38).contains(&count) => {
-            DataType::Decimal128(u8::try_from(count).unwrap_or(38), scale)
-        }
-        _ => DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1),
-    }
-}
-
-/// Whether the expression is a literal or parameter whose type is still to be found.
-pub fn is_unknown(expr: &Expr) -> bool {
-    match expr {
-        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _) => true,
-        Expr::Placeholder(placeholder) => placeholder.field.is_none(),
-        _ => false,
-    }
-}
-
 /// The SQL type of an expression.
 pub fn type_of(expr: &Expr, schema: &DFSchema) -> Result<SqlType> {
     Ok(SqlType::from_field(&expr.to_field(schema)?.1))
-}
-
-/// 42883: `operator does not exist: integer + text`.
-pub fn no_operator(left: &Expr, operator: &str, right: &Expr, schema: &DFSchema) -> datafusion::error::DataFusionError {
-    let name = |expr: &Expr| match type_of(expr, schema) {
-        Ok(found) if !is_unknown(expr) => found.name(),
-        _ => "unknown".to_owned(),
-    };
-    let message = format!("operator does not exist: {} {operator} {}", name(left), name(right));
-    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
-    failure(SqlError::new(b"42883", message).with_hint(hint))
 }
 
 fn is_comparison(operator: Operator) -> bool {
@@ -435,51 +464,4 @@ fn is_comparison(operator: Operator) -> bool {
             | Operator::IsDistinctFrom
             | Operator::IsNotDistinctFrom
     )
-}
-
-/// The type that values of both types are brought to, if there is one.
-pub fn common_type(left: &SqlType, right: &SqlType) -> Option<SqlType> {
-    use DataType::{Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, List, Null, Timestamp, UInt32, Utf8};
-    if left == right {
-        return Some(left.clone());
-    }
-    let plain = |data_type: DataType| Some(SqlType::new(data_type));
-    match (left.data_type(), right.data_type()) {
-        (a, b) if a == b => plain(a.clone()),
-        (Null, _) => Some(right.clone()),
-        (_, Null) => Some(left.clone()),
-        (Utf8, _) | (_, Utf8) => None,
-        (Float64, b) | (b, Float64) if b.is_numeric() => plain(Float64),
-        (Float32, b) | (b, Float32) if b.is_numeric() => plain(if b.is_floating() { Float32 } else { Float64 }),
-        (Decimal128(p1, s1), Decimal128(p2, s2)) => plain(wider(*p1, *s1, *p2, *s2)),
-        (Decimal128(p, s), int) | (int, Decimal128(p, s)) if int.is_integer() => {
-            let digits = match int {
-                Int16 => 5,
-                Int32 | UInt32 => 10,
-                _ => 19,
-            };
-            plain(wider(*p, *s, digits, 0))
-        }
-        (Int64, b) | (b, Int64) if b.is_integer() => plain(Int64),
-        (UInt32, Int16 | Int32) | (Int16 | Int32, UInt32) => plain(UInt32),
-        (Int32, Int16) | (Int16, Int32) => plain(Int32),
-        (Date32, Timestamp(TimeUnit::Microsecond, tz)) | (Timestamp(TimeUnit::Microsecond, tz), Date32) => {
-            plain(Timestamp(TimeUnit::Microsecond, tz.clone()))
-        }
-        (Timestamp(_, Some(tz)), Timestamp(_, None)) | (Timestamp(_, None), Timestamp(_, Some(tz))) => {
-            plain(Timestamp(TimeUnit::Microsecond, Some(Arc::clone(tz))))
-        }
-        (List(a), List(b)) => {
-            let element = common_type(&SqlType::from_field(a), &SqlType::from_field(b))?;
-            Some(element.array())
-        }
-        _ => None,
-    }
-}
-
-fn wider(p1: u8, s1: i8, p2: u8, s2: i8) -> DataType {
-    let scale = s1.max(s2);
-    let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
-    let precision = (whole + i16::from(scale)).clamp(1, 38);
-    DataType::Decimal128(u8::try_from(precision).unwrap_or(38), scale)
 }

@@ -26,10 +26,12 @@ use parking_lot::Mutex;
 
 use super::canonical::canonical_type;
 use super::coerce::Coercion;
+use super::literals::without_mark;
 use super::operators::Operators;
 use super::order::order_intervals;
 use super::parameters::Parameters;
 use super::system_function::system_functions;
+use super::undefined::undefined_function;
 use super::{Options, analyze, failure, map_expressions, options_in, registry, rewrite};
 use crate::query::scan_relation;
 use crate::{Catalog, Relation, RelationKind, SqlError, SqlType};
@@ -90,7 +92,7 @@ impl<'a> Binder<'a> {
             Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
                 self.coercion.parameters.resolve(&placeholder.id, &text).map(Transformed::yes)
             }
-            _ => Ok(Transformed::no(expr)),
+            _ => Ok(without_mark(expr)),
         })?;
         analyze(order_intervals(plan)?, &self.coercion.options)
     }
@@ -215,7 +217,9 @@ impl ContextProvider for Binder<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.coercion.functions.get(name).cloned().or_else(|| registry().scalar(name))
+        let known = self.coercion.functions.get(name).cloned().or_else(|| registry().scalar(name));
+        let is_other = name == "unnest" || registry().aggregate(name).is_some() || registry().window(name).is_some();
+        if known.is_none() && !is_other { Some(undefined_function(name)) } else { known }
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -11,6 +11,9 @@ use functions::PgError;
 
 use crate::{BUILTIN_TYPES, SqlError};
 
+const FUNCTION_HINT: &str =
+    "No function matches the given name and argument types. You might need to add explicit type casts.";
+
 /// An error of planning. A column or function that it names is looked for in the query, to tell its position.
 pub fn from_plan_error(error: &DataFusionError, query: &ast::Query) -> SqlError {
     let (mut result, name) = translate(error);
@@ -32,11 +35,14 @@ pub fn sql_error(error: &DataFusionError) -> SqlError {
 /// The error, and the name of a column or function that it is about.
 fn translate(error: &DataFusionError) -> (SqlError, Option<String>) {
     if let Some(own) = find::<SqlError>(error) {
-        return (own.clone(), quoted(&own.message));
+        return (own.clone(), subject(&own.message));
     }
     if let Some(own) = PgError::find(error) {
-        let result = SqlError { sqlstate: own.sqlstate, ..SqlError::internal(own.message.clone()) };
-        return (result, quoted(&own.message));
+        let mut result = SqlError { sqlstate: own.sqlstate, ..SqlError::internal(own.message.clone()) };
+        if result.message.starts_with("function ") && result.message.ends_with(" does not exist") {
+            result = result.with_hint(FUNCTION_HINT);
+        }
+        return (result, subject(&own.message));
     }
     match root(error) {
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
@@ -159,7 +165,44 @@ fn known_error(message: &str) -> Option<SqlError> {
     if has("OFFSET must be >=") {
         return error(b"2201X", "OFFSET must not be negative");
     }
-    None
+    if has("DISTINCT ON expressions must match") {
+        return error(b"42P10", "SELECT DISTINCT ON expressions must match initial ORDER BY expressions");
+    }
+    if has("For SELECT DISTINCT, ORDER BY expressions") {
+        return error(b"42P10", "for SELECT DISTINCT, ORDER BY expressions must appear in select list");
+    }
+    if has("names given as column alias") {
+        return error(b"42P10", message);
+    }
+    if has("Scalar subquery should only return one column") {
+        return error(b"42601", "subquery must return only one column");
+    }
+    if has("specified more than once") && has("WITH query name") {
+        return error(b"42712", message);
+    }
+    if has("HAVING clause references") {
+        return error(b"42803", message);
+    }
+    if has("Unary operator '") {
+        return error(b"42883", message);
+    }
+    no_such_call(message)
+}
+
+/// 42883 in PostgreSQL's words for a call whose arguments DataFusion has no form of the function for.
+fn no_such_call(message: &str) -> Option<SqlError> {
+    let error =
+        |call: &str| SqlError::new(b"42883", format!("function {call} does not exist")).with_hint(FUNCTION_HINT);
+    // Our own functions say it themselves, within DataFusion's words.
+    if let Some((_, rest)) = message.split_once("External error: function ") {
+        let (call, _) = rest.split_once(" does not exist")?;
+        return Some(error(call));
+    }
+    let (_, rest) = message.split_once("given name and argument types '")?;
+    let (call, _) = rest.split_once('\'')?;
+    let (name, types) = call.trim_end_matches(')').split_once('(')?;
+    let types: Vec<&str> = types.split(", ").filter(|t| !t.is_empty()).map(shown_type).collect();
+    Some(error(&format!("{name}({})", types.join(", "))))
 }
 
 fn plan_error(message: &str) -> (SqlError, Option<String>) {
@@ -176,9 +219,7 @@ fn plan_error(message: &str) -> (SqlError, Option<String>) {
     }
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or(rest).to_owned();
-        let error = SqlError::new(b"42883", format!("function {name} does not exist")).with_hint(
-            "No function matches the given name and argument types. You might need to add explicit type casts.",
-        );
+        let error = SqlError::new(b"42883", format!("function {name} does not exist")).with_hint(FUNCTION_HINT);
         return (error, Some(name));
     }
     let has = |text: &str| message.contains(text);
@@ -216,7 +257,9 @@ fn grouping_message(message: &str) -> String {
 fn arrow_error(message: &str) -> SqlError {
     let text = first_line(message);
     let lower = text.to_lowercase();
-    if lower.contains("divide by zero") {
+    if text.contains("Regular expression did not compile") {
+        SqlError::new(b"2201B", "invalid regular expression").with_detail(text)
+    } else if lower.contains("divide by zero") {
         SqlError::new(b"22012", "division by zero")
     } else if lower.contains("overflow") || lower.contains("too large to store") || lower.contains("out of range") {
         SqlError::new(b"22003", text)
@@ -232,6 +275,15 @@ fn execution_error(message: &str) -> SqlError {
     if text.to_lowercase().contains("scalar subquery") && text.contains("more than one row") {
         return SqlError::new(b"21000", "more than one row returned by a subquery used as an expression");
     }
+    if text.contains("Regular expression did not compile") || text.contains("regex parse error") {
+        return SqlError::new(b"2201B", "invalid regular expression").with_detail(text);
+    }
+    if text.contains("step can't be 0") {
+        return SqlError::new(b"22023", "step size cannot equal zero");
+    }
+    if text.contains("does not support escape_char") {
+        return SqlError::unsupported("an escape other than a backslash with a pattern that is not a literal");
+    }
     SqlError::new(b"22000", text)
 }
 
@@ -239,7 +291,11 @@ fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or(message).to_owned()
 }
 
-fn quoted(message: &str) -> Option<String> {
+/// What a message of PostgreSQL's form is about: a name in quotes, or a function with its arguments' types.
+fn subject(message: &str) -> Option<String> {
+    if let Some((name, _)) = message.strip_prefix("function ").and_then(|rest| rest.split_once('(')) {
+        return Some(name.to_owned());
+    }
     message.split('"').nth(1).map(str::to_owned)
 }
 

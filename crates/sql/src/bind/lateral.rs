@@ -1,8 +1,21 @@
-//! `LATERAL (SELECT expressions)` without FROM: more columns of what it is joined to, rather than a join.
+//! LATERAL without a join.
+//!
+//! - `LATERAL (SELECT expressions)` without FROM: more columns of what it is joined to.
+//! - Any other: for each row of the left side the rows of the right as an array of composite values, which is then
+//!   unnested. Subqueries of this kind are run by `correlated`.
+
+use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
+
+use super::{failure, registry, visit_expressions};
+use crate::SqlError;
+use crate::correlated::array_function;
+
+/// The column that holds the right side's rows.
+const ROWS: &str = "lateral rows";
 
 /// The plan without such joins.
 ///
@@ -10,7 +23,13 @@ use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBui
 /// Never, but for what DataFusion's traversal may report.
 pub fn inline(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match &node {
-        LogicalPlan::Join(join) => Ok(columns_beside(join)?.map_or_else(|| Transformed::no(node), Transformed::yes)),
+        LogicalPlan::Join(join) => {
+            let inlined = match columns_beside(join)? {
+                Some(plan) => Some(plan),
+                None => rows_beside(join)?,
+            };
+            Ok(inlined.map_or_else(|| Transformed::no(node), Transformed::yes))
+        }
         _ => Ok(Transformed::no(node)),
     })
     .map(|t| t.data)
@@ -70,4 +89,78 @@ fn single_row(plan: &LogicalPlan) -> Result<Option<Vec<Expr>>> {
         }
         _ => Ok(None),
     }
+}
+
+/// The left side with a row for each row that the right side gives for it.
+fn rows_beside(join: &Join) -> Result<Option<LogicalPlan>> {
+    let Some((subquery, qualifier)) = lateral(&join.right) else { return Ok(None) };
+    let left = join.left.schema();
+    let mut names_left = false;
+    visit_expressions(&subquery.subquery, &mut |part| {
+        names_left |= matches!(part, Expr::OuterReferenceColumn(_, column) if left.has_column(column));
+        Ok(())
+    })?;
+    let always = matches!(&join.filter, None | Some(Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
+    let keeps_left = join.join_type == JoinType::Left;
+    let possible = join.join_type == JoinType::Inner || (keeps_left && always);
+    if !names_left || !possible || !join.on.is_empty() {
+        return Ok(None);
+    }
+    let columns: Vec<Expr> = left.columns().into_iter().map(Expr::Column).collect();
+    let mut items = columns.clone();
+    items.push(array_function().call(vec![rows_of(subquery)?]).alias(ROWS));
+    let mut plan = LogicalPlanBuilder::from(join.left.as_ref().clone()).project(items)?;
+    if keeps_left {
+        // A row without any on the right is kept for the sake of a NULL.
+        let rows = Expr::Column(Column::from_name(ROWS));
+        let count = function("cardinality")?.call(vec![rows.clone()]);
+        let mut items = columns.clone();
+        items.push(when(count.gt(lit(0)), rows).end()?.alias(ROWS));
+        plan = plan.project(items)?;
+    }
+    let options = UnnestOptions::new().with_preserve_nulls(keeps_left);
+    let plan = plan.unnest_column_with_options(Column::from_name(ROWS), options)?;
+    let mut items = columns;
+    for (place, field) in subquery.subquery.schema().fields().iter().enumerate() {
+        let row = Expr::Column(Column::from_name(ROWS));
+        let value = function("get_field")?.call(vec![row, lit(part_name(place))]);
+        items.push(value.alias_qualified(qualifier.clone(), field.name()));
+    }
+    let plan = plan.project(items)?;
+    match (&join.filter, always) {
+        (Some(filter), false) => plan.filter(filter.clone())?.build().map(Some),
+        _ => plan.build().map(Some),
+    }
+}
+
+/// The subquery that the right side of a join is, and its name.
+fn lateral(plan: &LogicalPlan) -> Option<(&Subquery, Option<TableReference>)> {
+    match plan {
+        LogicalPlan::Subquery(subquery) => Some((subquery, None)),
+        LogicalPlan::SubqueryAlias(alias) => {
+            lateral(&alias.input).map(|(subquery, _)| (subquery, Some(alias.alias.clone())))
+        }
+        _ => None,
+    }
+}
+
+/// The subquery with its columns as one composite value.
+fn rows_of(subquery: &Subquery) -> Result<Expr> {
+    let inner = subquery.subquery.as_ref().clone();
+    let mut parts = Vec::new();
+    for (place, column) in inner.schema().columns().into_iter().enumerate() {
+        parts.push(lit(part_name(place)));
+        parts.push(Expr::Column(column));
+    }
+    let row = function("named_struct")?.call(parts).alias("row");
+    let rows = LogicalPlanBuilder::from(inner).project([row])?.build()?;
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(rows), ..subquery.clone() }))
+}
+
+fn part_name(place: usize) -> String {
+    format!("c{place}")
+}
+
+fn function(name: &str) -> Result<Arc<datafusion::logical_expr::ScalarUDF>> {
+    registry().scalar(name).ok_or_else(|| failure(SqlError::internal(format!("there is no function {name}"))))
 }

@@ -10,22 +10,29 @@
 mod aggregate;
 mod canonical;
 mod cast_mark;
+mod casts;
+mod choice;
 mod clock;
 mod coerce;
+mod common_type;
 mod constant;
 mod context;
 mod errors;
 mod lateral;
+mod literals;
 mod map;
 mod operators;
 mod order;
 mod parameters;
 mod registry;
+mod results;
 mod retype;
 mod rewrite;
+mod set_operation;
 mod system_function;
 pub mod table_function;
 mod type_name;
+mod undefined;
 mod union;
 
 use arrow::datatypes::SchemaRef;
@@ -39,14 +46,15 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::sqlparser::ast;
 
 pub use clock::read_clock;
-pub use coerce::{Coercion, is_unknown, type_of};
+pub use coerce::{Coercion, type_of};
 pub use constant::{Options, evaluate_constant, fold, fold_constants, one_row, options_in, physical};
 pub use context::{Binder, RelationTable};
 pub use errors::{from_plan_error, sql_error};
+pub use literals::is_unknown;
 pub use map::{map_expressions, recompute_schemas, visit_expressions};
 pub use parameters::{OUTER_MARK, bind_expression, bind_parameters};
 pub use registry::registry;
-pub use retype::is_retype;
+pub use retype::{is_retype, retype};
 pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
 pub use table_function::FunctionTable;
 

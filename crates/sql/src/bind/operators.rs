@@ -7,7 +7,8 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::coerce::{Coercion, is_unknown, no_operator, type_of};
+use super::coerce::{Coercion, type_of};
+use super::literals::{is_unknown, no_operator};
 use super::{failure, registry};
 use crate::{SqlError, SqlType};
 
@@ -96,6 +97,11 @@ impl Operators {
         };
         match operator {
             Op::Plus => self.arithmetic("pg_add", Operator::Plus, left, right, schema),
+            Op::Minus if is_json(&left, schema) => {
+                let text = SqlType::new(DataType::Utf8);
+                let right = self.coercion.cast_unknown(right, &text, schema)?;
+                self.json("jsonb_delete", operator, left, right, schema)
+            }
             Op::Minus => self.arithmetic("pg_subtract", Operator::Minus, left, right, schema),
             Op::Multiply => self.arithmetic("pg_multiply", Operator::Multiply, left, right, schema),
             Op::Divide => self.arithmetic("pg_divide", Operator::Divide, left, right, schema),
@@ -209,13 +215,20 @@ impl Operators {
             (false, true) => return call("array_prepend", vec![left, right]),
             (false, false) => {}
         }
+        // A literal of unknown type is of the other side's type.
+        for wanted in [DataType::LargeUtf8, DataType::Binary] {
+            let is = |e: &Expr| type_of(e, schema).is_ok_and(|t| *t.data_type() == wanted);
+            if (is(&left) && is_unknown(&right)) || (is_unknown(&left) && is(&right)) || (is(&left) && is(&right)) {
+                let wanted = SqlType::new(wanted);
+                let left = self.coercion.cast_unknown(left, &wanted, schema)?;
+                let right = self.coercion.cast_unknown(right, &wanted, schema)?;
+                let function = if *wanted.data_type() == DataType::Binary { "pg_concat_bytes" } else { "jsonb_concat" };
+                return call(function, vec![left, right]);
+            }
+        }
         let text = SqlType::new(DataType::Utf8);
         let is_text = |e: &Expr| type_of(e, schema).is_ok_and(|t| *t.data_type() == DataType::Utf8 || is_unknown(e));
         if !is_text(&left) && !is_text(&right) {
-            let both = (type_of(&left, schema)?, type_of(&right, schema)?);
-            if *both.0.data_type() == DataType::Binary && both.0 == both.1 {
-                return call("concat", vec![left, right]);
-            }
             return Err(no_operator(&left, "||", &right, schema));
         }
         let left = self.coercion.cast(left, &text, schema)?;
@@ -285,6 +298,10 @@ impl Operators {
             Err(_) => Err(no_operator(&left, &shown.to_string(), &right, schema)),
         }
     }
+}
+
+fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(expr.get_type(schema), Ok(DataType::LargeUtf8))
 }
 
 fn is_list(expr: &Expr, schema: &DFSchema) -> bool {

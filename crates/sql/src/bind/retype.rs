@@ -41,12 +41,12 @@ impl ScalarUDFImpl for Retype {
         Ok(self.sql_type.data_type().clone())
     }
 
-    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let nullable = arguments.arg_fields.first().is_none_or(|f| f.is_nullable());
-        let field = self.sql_type.field("retype", nullable);
+    fn return_field_from_args(&self, _arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        // Always nullable: a subquery without rows is NULL whatever its column says.
+        let field = self.sql_type.field("retype", true);
         let metadata: HashMap<_, _> =
             field.metadata().iter().filter(|(k, _)| *k == TYPE_METADATA).map(|(k, v)| (k.clone(), v.clone())).collect();
-        Ok(Arc::new(Field::new("retype", field.data_type().clone(), nullable).with_metadata(metadata)))
+        Ok(Arc::new(Field::new("retype", field.data_type().clone(), true).with_metadata(metadata)))
     }
 
     fn invoke_with_args(&self, mut arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {

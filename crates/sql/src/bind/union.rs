@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 
-use super::coerce::common_type;
+use super::common_type::common_type;
 use super::{Coercion, failure};
 use crate::{SqlError, SqlType};
 

@@ -37,15 +37,14 @@ impl fmt::Debug for RowExpression {
 }
 
 impl RowExpression {
-    /// The expression over columns of `schema`.
-    pub fn new(expr: &Expr, schema: &DFSchema) -> Result<RowExpression> {
+    /// The expression over columns of `schema`, with its text.
+    pub fn new(expr: &Expr, schema: &DFSchema, text: String) -> Result<RowExpression> {
         let expr = expr.clone().unalias();
         let physical = physical(&expr, schema, &options_in(VIEW_TIME_ZONE))?;
         let column = physical.downcast_ref::<Column>().map(Column::index);
         let data_type = expr.get_type(schema)?;
         let nullable = expr.nullable(schema)?;
         let fallible = is_fallible(&expr);
-        let text = super::count_text(&expr.to_string());
         Ok(RowExpression { physical, data_type, nullable, fallible, column, text })
     }
 

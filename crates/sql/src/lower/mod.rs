@@ -25,6 +25,7 @@ pub use expression::{RowExpression, VIEW_TIME_ZONE};
 
 use crate::SqlError;
 use crate::bind::from_plan_error;
+use crate::explain::Names;
 use crate::query::relation_of;
 
 /// Functions for which DISTINCT changes nothing.
@@ -34,6 +35,7 @@ const DISTINCT_FREE: &[&str] = &["min", "max", "bool_and", "bool_or", "every"];
 pub struct Lowering<'a> {
     /// Where errors are to point.
     query: &'a ast::Query,
+    names: Names,
     nodes: Vec<Node>,
 }
 
@@ -47,11 +49,12 @@ struct Lowered {
 
 impl<'a> Lowering<'a> {
     pub fn new(query: &'a ast::Query) -> Lowering<'a> {
-        Lowering { query, nodes: Vec::new() }
+        Lowering { query, names: Names::default(), nodes: Vec::new() }
     }
 
     /// The dataflow of a plan whose constructs have been checked, with `schema` as its columns.
     pub fn lower(mut self, plan: &LogicalPlan, schema: &SchemaRef) -> Result<DataflowPlan, SqlError> {
+        self.names = Names::of(plan);
         let top = self.node(plan)?;
         let identity = match &top.unique {
             // A single row that is not an aggregate's own state has no key to be found by.
@@ -84,7 +87,16 @@ impl<'a> Lowering<'a> {
     }
 
     fn expression(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Expression>, SqlError> {
-        let expression = RowExpression::new(expr, schema).map_err(|e| from_plan_error(&e, self.query))?;
+        self.expression_with_text(expr, schema, self.names.text(expr))
+    }
+
+    fn expression_with_text(
+        &self,
+        expr: &Expr,
+        schema: &DFSchema,
+        text: String,
+    ) -> Result<Arc<dyn Expression>, SqlError> {
+        let expression = RowExpression::new(expr, schema, text).map_err(|e| from_plan_error(&e, self.query))?;
         Ok(Arc::new(expression))
     }
 
@@ -97,7 +109,8 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Projection(projection) => self.project(projection),
             LogicalPlan::Filter(filter) => {
                 let input = self.node(&filter.input)?;
-                let predicate = self.expression(&filter.predicate, filter.input.schema())?;
+                let text = self.names.predicate(&filter.predicate);
+                let predicate = self.expression_with_text(&filter.predicate, filter.input.schema(), text)?;
                 let Node { schema, mode, .. } = &self.nodes[input.node];
                 let (schema, mode) = (Arc::clone(schema), *mode);
                 let node = self.push(OperatorSpec::Filter { predicate }, vec![input.node], schema, mode);
@@ -150,7 +163,7 @@ impl<'a> Lowering<'a> {
             .unique
             .as_ref()
             .and_then(|key| key.iter().map(|k| expressions.iter().position(|e| e.column() == Some(*k))).collect());
-        let output = schema_of(projection.schema.as_ref());
+        let output = self.schema_of(projection.schema.as_ref());
         let mode = self.nodes[input.node].mode;
         let node = self.push(OperatorSpec::Project { expressions }, vec![input.node], output, mode);
         Ok(Lowered { node, unique })
@@ -164,7 +177,7 @@ impl<'a> Lowering<'a> {
             mode = mode.or(self.nodes[lowered.node].mode);
             inputs.push(lowered.node);
         }
-        let node = self.push(OperatorSpec::Union, inputs, schema_of(union.schema.as_ref()), mode);
+        let node = self.push(OperatorSpec::Union, inputs, self.schema_of(union.schema.as_ref()), mode);
         Ok(Lowered { node, unique: None })
     }
 
@@ -201,7 +214,7 @@ impl<'a> Lowering<'a> {
             }
             None => {
                 let fields = below.columns.iter().zip(&expressions).map(|(expr, expression)| {
-                    let name = expr.schema_name().to_string();
+                    let name = self.names.text(expr);
                     let metadata = expr.to_field(schema).map(|f| f.1.metadata().clone()).unwrap_or_default();
                     Field::new(name, expression.data_type(), expression.nullable()).with_metadata(metadata)
                 });
@@ -210,14 +223,14 @@ impl<'a> Lowering<'a> {
             }
         };
         let unique = Some((0..keys.len()).collect());
-        let output = output_schema(aggregate, &aggregates);
+        let output = self.output_schema(aggregate, &aggregates);
         let spec = OperatorSpec::Aggregate { keys, aggregates };
         let node = self.push(spec, vec![node], output, ChangelogMode::Retracting);
         Ok(Lowered { node, unique })
     }
 
     fn call(&self, expr: &Expr, schema: &DFSchema, global: bool, below: &mut Below) -> Result<AggregateCall, SqlError> {
-        let text = count_text(&expr.clone().unalias().to_string());
+        let text = self.names.text(expr);
         let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias() else {
             return Err(self.refuse(&Construct::Other(text)));
         };
@@ -249,6 +262,28 @@ impl<'a> Lowering<'a> {
         let filter = params.filter.map(|f| below.place(&f));
         Ok(AggregateCall { function, arguments, distinct, filter, text })
     }
+
+    fn schema_of(&self, schema: &DFSchema) -> SchemaRef {
+        let fields = schema.fields().iter().map(|field| {
+            let name = self.names.column(field.name());
+            field.as_ref().clone().with_name(name)
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The keys, then the aggregates with the types that their functions give.
+    fn output_schema(&self, aggregate: &Aggregate, calls: &[AggregateCall]) -> SchemaRef {
+        let key_count = aggregate.schema.fields().len() - calls.len();
+        let fields = aggregate.schema.fields().iter().enumerate().map(|(n, field)| {
+            let name = self.names.column(field.name());
+            let field = field.as_ref().clone().with_name(name);
+            match n.checked_sub(key_count).and_then(|c| calls.get(c)) {
+                Some(call) => field.with_data_type(call.function.result_type()),
+                None => field,
+            }
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
 }
 
 /// The expressions that an aggregate needs of each row, each once.
@@ -267,33 +302,4 @@ impl Below {
             }
         }
     }
-}
-
-fn schema_of(schema: &DFSchema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| {
-        let name = crate::bind::shown_name(field.name());
-        field.as_ref().clone().with_name(name)
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// The keys, then the aggregates with the types that their functions give.
-fn output_schema(aggregate: &Aggregate, calls: &[AggregateCall]) -> SchemaRef {
-    let key_count = aggregate.schema.fields().len() - calls.len();
-    let fields = aggregate.schema.fields().iter().enumerate().map(|(n, field)| {
-        let field = field.as_ref().clone();
-        match n.checked_sub(key_count).and_then(|c| calls.get(c)) {
-            Some(call) => {
-                let name = count_text(field.name());
-                field.with_name(name).with_data_type(call.function.result_type())
-            }
-            None => field,
-        }
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// `count(*)` as it is written; the planner makes `count(1)` of it.
-fn count_text(text: &str) -> String {
-    text.replace("count(Int64(1))", "count(*)")
 }

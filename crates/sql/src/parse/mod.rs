@@ -5,15 +5,17 @@
 //! 3. What cannot be read becomes PostgreSQL's `syntax error at or near "…"` with the place.
 
 mod depth;
+mod dialect;
 mod position;
 mod show;
 mod source;
+mod tokens;
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
+use dialect::KeyfoldDialect;
 pub(crate) use position::position_of;
 use position::{byte_of, tokenizer_error};
 
@@ -23,7 +25,7 @@ use crate::{Parsed, SqlError, Statement};
 /// How deep expressions and queries may be nested.
 const DEPTH_MAX: usize = 100;
 
-const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+const DIALECT: KeyfoldDialect = KeyfoldDialect;
 
 /// Takes a text apart into statements. An empty text gives none.
 ///
@@ -126,8 +128,9 @@ fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
 
 /// Runs a parser over the whole text; what is left over is a syntax error.
 fn read<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, SqlError> {
-    let mut tokens = tokens_of(text)?;
+    let mut tokens = tokens::prepared(text, tokens_of(text)?)?;
     depth::check(&tokens)?;
+    let missing_name = tokens::missing_name(&tokens);
     // The parser wants the semicolon after COPY … FROM STDIN, whose rows could follow it in a file.
     let end = tokens.last().map_or(Location::new(1, 1), |t| t.span.end);
     tokens.push(TokenWithSpan::new(Token::SemiColon, Span::new(end, end)));
@@ -138,7 +141,10 @@ fn read<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserEr
     if rest.token != Token::EOF {
         return Err(position::syntax_error_at(text, rest.span.start));
     }
-    Ok(parsed)
+    match missing_name {
+        Some(place) => Err(position::syntax_error_at(text, place)),
+        None => Ok(parsed),
+    }
 }
 
 #[cfg(test)]
@@ -161,5 +167,17 @@ mod tests {
         assert_eq!((error.message.as_str(), error.position), ("syntax error at end of input", Some(10)));
         let error = parse("SELECT 'é', 'abc").expect_err("is wrong");
         assert_eq!(error.position, Some(13));
+    }
+
+    #[test]
+    fn reads_what_the_parser_itself_does_not() {
+        let query = |text: &str| parse_query(text).expect("parses").to_string();
+        assert_eq!(query("TABLE t ORDER BY 1"), "SELECT * FROM t ORDER BY 1");
+        assert_eq!(query("SELECT 1 AS table FROM t"), "SELECT 1 AS table FROM t");
+        let expr = |text: &str| parse_expression(text).expect("parses").to_string();
+        assert_eq!(expr("2 BETWEEN SYMMETRIC 3 AND 1 AND x"), "(2 BETWEEN 3 AND 1 OR 2 BETWEEN 1 AND 3) AND x");
+        assert_eq!(expr("x NOT BETWEEN ASYMMETRIC 1 AND 3"), "NOT x BETWEEN 1 AND 3");
+        assert_eq!(expr("trim(LEADING FROM x)"), "TRIM(LEADING ' ' FROM x)");
+        assert_eq!(expr("trim(LEADING 'a' FROM x)"), "TRIM(LEADING 'a' FROM x)");
     }
 }

@@ -1,8 +1,10 @@
 //! Functions in FROM: their columns are named by the alias, and rows may be numbered.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, TableAlias, TableAliasColumnDef, TableFactor,
-    TableFunctionArgs,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
+    TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
 };
 
 use super::operator::call;
@@ -47,6 +49,63 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
             alias.columns.push(TableAliasColumnDef { name: Ident::new("ordinality"), data_type: None });
         }
     }
+    Ok(())
+}
+
+/// Functions in FROM that name columns of what stands before them are LATERAL without the word.
+pub fn lateral_functions(from: &mut [TableWithJoins]) -> Result<(), SqlError> {
+    for (place, table) in from.iter_mut().enumerate() {
+        let first = (place > 0).then_some(&mut table.relation);
+        for factor in first.into_iter().chain(table.joins.iter_mut().map(|join| &mut join.relation)) {
+            if is_function_of_columns(factor) {
+                make_lateral(factor)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_function_of_columns(factor: &TableFactor) -> bool {
+    let mut columns = Columns { found: false };
+    let _ = match factor {
+        TableFactor::Table { args: Some(args), .. } => args.visit(&mut columns),
+        TableFactor::UNNEST { array_exprs, .. } => array_exprs.visit(&mut columns),
+        _ => ControlFlow::Continue(()),
+    };
+    columns.found
+}
+
+struct Columns {
+    found: bool,
+}
+
+impl Visitor for Columns {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.found |= matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        ControlFlow::Continue(())
+    }
+}
+
+/// `f(x) AS a (b)` as `LATERAL (SELECT * FROM f(x) AS a (b)) AS a`.
+fn make_lateral(factor: &mut TableFactor) -> Result<(), SqlError> {
+    let (TableFactor::Table { alias, .. } | TableFactor::UNNEST { alias, .. }) = &*factor else { return Ok(()) };
+    let name = match (alias, &*factor) {
+        (Some(alias), _) => alias.name.clone(),
+        (None, TableFactor::Table { name, .. }) => {
+            name.0.last().and_then(|p| p.as_ident()).cloned().unwrap_or_else(|| Ident::new("function"))
+        }
+        (None, _) => Ident::new("unnest"),
+    };
+    let mut subquery = crate::parse_query("SELECT * FROM f")?;
+    if let SetExpr::Select(select) = subquery.body.as_mut()
+        && let Some(table) = select.from.first_mut()
+    {
+        std::mem::swap(&mut table.relation, factor);
+    }
+    let alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+    *factor = TableFactor::Derived { lateral: true, subquery: Box::new(subquery), alias, sample: None };
     Ok(())
 }
 

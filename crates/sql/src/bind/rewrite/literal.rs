@@ -4,11 +4,11 @@
 //! count (ORDER BY 1, LIMIT 10) are put back; a flag that PostgreSQL has no use for marks the ones that were numbers.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExactNumberInfo, Expr, Interval, TypedString, UnaryOperator, Value, ValueWithSpan, WindowFrameBound,
-    WindowSpec,
+    DataType, ExactNumberInfo, Expr, Ident, Interval, ObjectName, TypedString, UnaryOperator, Value, ValueWithSpan,
+    Values, WindowFrameBound, WindowSpec,
 };
 
-use crate::SqlError;
+use crate::{COMPUTED_NUMERIC, SqlError};
 
 /// Digits before and after the point that a numeric can have.
 const DIGITS_MAX: usize = 38;
@@ -30,6 +30,21 @@ pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
                 *expr = number(&format!("-{digits}"), typed.value.span)?;
             }
         }
+        Expr::Value(ValueWithSpan { value, .. }) => {
+            if let Value::UnicodeStringLiteral(text) | Value::NationalStringLiteral(text) = value {
+                *value = Value::SingleQuotedString(std::mem::take(text));
+            }
+        }
+        Expr::UnaryOp { op, expr: inner } => {
+            let function = match op {
+                UnaryOperator::PGAbs => "abs",
+                UnaryOperator::PGSquareRoot => "sqrt",
+                UnaryOperator::PGCubeRoot => "cbrt",
+                UnaryOperator::PGPostfixFactorial => return Err(SqlError::syntax("syntax error at or near \"!\"")),
+                _ => return Ok(()),
+            };
+            *expr = super::operator::call(function, vec![super::take(inner)]);
+        }
         Expr::Interval(interval) => *expr = interval_string(interval)?,
         _ => {}
     }
@@ -49,9 +64,9 @@ fn number(digits: &str, span: datafusion::sql::sqlparser::tokenizer::Span) -> Re
         let whole = whole.trim_start_matches('-').trim_start_matches('0');
         let scale = fraction.len();
         let precision = (whole.len() + scale).max(1);
-        let precision = u64::try_from(precision).map_err(|e| SqlError::internal(e.to_string()))?;
-        let scale = i64::try_from(scale).map_err(|e| SqlError::internal(e.to_string()))?;
-        return Ok(typed(DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)), plain, span));
+        let name = ObjectName::from(vec![Ident::with_quote('"', COMPUTED_NUMERIC)]);
+        let data_type = DataType::Custom(name, vec![precision.to_string(), scale.to_string()]);
+        return Ok(typed(data_type, plain, span));
     };
     Ok(typed(data_type, digits.to_owned(), span))
 }
@@ -90,6 +105,32 @@ pub fn restore_number(expr: &mut Expr) {
         && let Value::SingleQuotedString(digits) = &value.value
     {
         *expr = Expr::Value(ValueWithSpan { value: Value::Number(digits.clone(), false), span: value.span });
+    }
+}
+
+/// Strings in a column of VALUES have the type that another row's cell is written with.
+pub fn type_strings(values: &mut Values) {
+    let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    for column in 0..width {
+        let written = values.rows.iter().find_map(|row| match &row.content[column] {
+            Expr::Cast { data_type, .. } => Some(data_type.clone()),
+            Expr::TypedString(typed) if typed.uses_odbc_syntax && matches!(typed.data_type, DataType::Custom(..)) => {
+                Some(DataType::Numeric(ExactNumberInfo::None))
+            }
+            Expr::TypedString(typed) => Some(typed.data_type.clone()),
+            _ => None,
+        });
+        let Some(data_type) = written else { continue };
+        for row in &mut values.rows {
+            let cell = &mut row.content[column];
+            if let Expr::Value(value) = cell
+                && matches!(value.value, Value::SingleQuotedString(_))
+            {
+                let value = value.clone();
+                let data_type = data_type.clone();
+                *cell = Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false });
+            }
+        }
     }
 }
 
@@ -161,13 +202,13 @@ mod tests {
         };
         assert_eq!(shown("2147483647"), "INT '2147483647'");
         assert_eq!(shown("2147483648"), "BIGINT '2147483648'");
-        assert_eq!(shown("9223372036854775808"), "NUMERIC(19,0) '9223372036854775808'");
+        assert_eq!(shown("9223372036854775808"), "\"numeric of\"(19, 0) \'9223372036854775808'");
         assert_eq!(shown("-2147483648"), "INT '-2147483648'");
-        assert_eq!(shown("-1.5e1"), "NUMERIC(2,0) '-15'");
-        assert_eq!(shown("1.50"), "NUMERIC(3,2) '1.50'");
-        assert_eq!(shown("0.05"), "NUMERIC(2,2) '0.05'");
-        assert_eq!(shown("1.5e3"), "NUMERIC(4,0) '1500'");
-        assert_eq!(shown("15e-4"), "NUMERIC(4,4) '0.0015'");
+        assert_eq!(shown("-1.5e1"), "\"numeric of\"(2, 0) \'-15'");
+        assert_eq!(shown("1.50"), "\"numeric of\"(3, 2) \'1.50'");
+        assert_eq!(shown("0.05"), "\"numeric of\"(2, 2) \'0.05'");
+        assert_eq!(shown("1.5e3"), "\"numeric of\"(4, 0) \'1500'");
+        assert_eq!(shown("15e-4"), "\"numeric of\"(4, 4) \'0.0015'");
         assert_eq!(shown("1e300"), "DOUBLE PRECISION '1e300'");
     }
 }

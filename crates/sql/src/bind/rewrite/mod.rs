@@ -4,6 +4,8 @@ mod from;
 mod literal;
 mod name;
 mod operator;
+mod pattern;
+mod row;
 mod subquery;
 
 use std::ops::ControlFlow;
@@ -77,6 +79,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
+        if let ast::SetExpr::Values(values) = query.body.as_mut() {
+            literal::type_strings(values);
+        }
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(exprs) = &mut order_by.kind
         {
@@ -102,7 +107,7 @@ impl VisitorMut for Rewriter {
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
         name::name_columns(&mut select.projection);
         from::series_in_list(&mut select.projection);
-        ControlFlow::Continue(())
+        step(from::lateral_functions(&mut select.from))
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
@@ -129,7 +134,8 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         operator::regroup_distinct(expr);
-        ControlFlow::Continue(())
+        row::slice_bounds(expr);
+        step(row::rewrite(expr))
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
@@ -145,6 +151,13 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             Ok(())
         }
         Expr::Value(_) | Expr::UnaryOp { .. } | Expr::Interval(_) => literal::rewrite(expr),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            pattern::like(pattern, escape_char)
+        }
+        Expr::SimilarTo { .. } => {
+            pattern::similar(expr);
+            Ok(())
+        }
         Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => operator::overlaps(expr),
         Expr::BinaryOp { op, .. } => operator::binary_operator(op),
         Expr::Collate { expr: inner, .. } => {

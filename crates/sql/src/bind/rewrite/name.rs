@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, OrderByKind, SelectItem, SetExpr, TrimWhereField, Value};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, OrderByKind, SelectItem, SetExpr, TrimWhereField};
 
 use super::NAME_MARK;
 use crate::{SqlType, identifier};
@@ -85,7 +85,6 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         },
         Expr::TypedString(typed) => Some((type_name(&typed.data_type), false)),
         Expr::Interval(_) => Some(("interval".to_owned(), false)),
-        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some(("bool".to_owned(), false)),
         Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
             Some((name, true)) => Some((name, true)),
             _ => Some(("case".to_owned(), false)),
@@ -103,8 +102,10 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Tuple(_) | Expr::Struct { .. } => good("row"),
         Expr::Extract { .. } => good("extract"),
         Expr::Position { .. } => good("position"),
+        Expr::Substring { shorthand: true, .. } => good("substr"),
         Expr::Substring { .. } => good("substring"),
         Expr::Overlay { .. } => good("overlay"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => good("overlaps"),
         Expr::Ceil { .. } => good("ceil"),
         Expr::Floor { .. } => good("floor"),
         Expr::AtTimeZone { .. } => good("timezone"),
@@ -144,7 +145,8 @@ mod tests {
         check("date '2020-01-01'", "date");
         check("extract(year from d)", "extract");
         check("(SELECT max(x) FROM t)", "max");
-        check("true", "bool");
+        check("true", "?column?");
+        check("substr(a, 2)", "substr");
         check("pg_catalog.pg_get_userbyid(1)", "pg_get_userbyid");
         check("x IS NULL", "?column?");
         check("current_date", "current_date");
