@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use testing::keyfold::{Keyfold, KeyfoldOptions, binary, repository_root};
 use testing::postgres::Postgres;
+use testing::wire::Wire;
 
 /// How long psql's \watch may take to show a change.
 const WATCH_MAX: Duration = Duration::from_secs(20);
@@ -19,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         crate::trial("drivers/psql", || crate::block_on(psql())),
         crate::trial("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
         crate::trial("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
+        crate::trial("drivers/psql-tab-completion", || crate::block_on(psql_tab_completion())),
         crate::trial("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
         crate::trial("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
     ]
@@ -43,7 +45,9 @@ fn psql_command(port: u16, database: &str) -> Command {
 
 /// Standard output and errors, in which the server's place does not show.
 fn said_anywhere(output: &Output, port: u16, database: &str) -> String {
-    said(output).replace(&port.to_string(), "PORT").replace(&format!("\"{database}\""), "\"DATABASE\"")
+    said(output)
+        .replace(&port.to_string(), "PORT")
+        .replace(&format!("database \"{database}\""), "database \"DATABASE\"")
 }
 
 fn said(output: &Output) -> String {
@@ -125,6 +129,36 @@ async fn psql_list_of_databases() -> Result<()> {
     let refused = psql_command(keyfold.port(), "third").args(["-c", "SELECT 1"]).output()?;
     let text = said(&refused);
     ensure!(text.contains("database \"third\" does not exist"), "{text}");
+    Ok(())
+}
+
+/// The statements that psql sends to complete a word have PostgreSQL's answers.
+async fn psql_tab_completion() -> Result<()> {
+    let keyfold = start().await?;
+    let (port, database) = Postgres::shared_database().await?;
+    let servers = [Wire::connect(port, "keyfold", &database).await?, keyfold.connect().await?];
+    for server in &servers {
+        server.run("CREATE TABLE t (x integer, \"Y\" text)").await?;
+        server.run("CREATE SCHEMA shop").await?;
+        server.run("CREATE TABLE shop.items (name text PRIMARY KEY)").await?;
+        server.run("CREATE VIEW v AS SELECT x FROM t").await?;
+        server.run("CREATE MATERIALIZED VIEW m AS SELECT x, count(*) AS n FROM t GROUP BY x").await?;
+    }
+    let text = std::fs::read_to_string(drivers().join("psql_tab_completion.sql"))?;
+    let statements: Vec<&str> = text.split(";\n").map(str::trim).filter(|s| !s.is_empty()).collect();
+    ensure!(statements.len() > 7, "there are only {} statements", statements.len());
+    for statement in statements {
+        let [wanted, found] = [servers[0].run(statement).await?, servers[1].run(statement).await?];
+        // Settings and databases are each server's own.
+        let own = statement.contains("pg_settings") || statement.contains("pg_database");
+        let sorted = |mut rows: Vec<_>| {
+            rows.sort();
+            rows
+        };
+        ensure!(!found.rows.is_empty() && wanted.columns == found.columns, "{statement}\n{found:?}");
+        let (wanted, found) = (sorted(wanted.rows), sorted(found.rows));
+        ensure!(own || wanted == found, "{statement}\nPostgreSQL: {wanted:?}\nKeyfold: {found:?}");
+    }
     Ok(())
 }
 
