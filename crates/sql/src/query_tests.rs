@@ -166,6 +166,8 @@ fn rows_lateral_functions_and_patterns() {
         "SELECT 1.5::numeric AS n, 0.25::double precision::numeric AS d",
         "n:numeric|d:numeric\n1.5|0.25000000000000000",
     );
+    check("SELECT * FROM (VALUES (0), (NULL::numeric(12,2)), (1.5)) v(n)", "n:numeric\n0.00\nNULL\n1.50");
+    check("SELECT * FROM (VALUES ('a'::varchar(3)), ('b')) v(s)", "s:character varying(3)\na\nb");
     check("SELECT x::date FROM t", "42846: cannot cast type double precision to date");
     check("SELECT 1 UNION SELECT '2' ORDER BY 1", "?column?:integer\n1\n2");
 }

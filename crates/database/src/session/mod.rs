@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 use futures::FutureExt;
+use parking_lot::Mutex;
 
 pub use cancel::CancelHandle;
 pub use names::{SessionFacts, StatementCatalog};
@@ -53,6 +54,8 @@ pub struct Session {
     /// INSERTs of literals that came before, by what their texts have in common.
     literal_inserts: literals::Heads,
     notices: Vec<Notice>,
+    /// What `set_config` has set in a statement that runs or has run.
+    set: Arc<Mutex<Vec<(String, String, bool)>>>,
     place: SessionPlace,
 }
 
@@ -77,6 +80,7 @@ impl Session {
             named: BTreeMap::new(),
             literal_inserts: literals::Heads::default(),
             notices: Vec::new(),
+            set: Arc::default(),
             place,
         })
     }
@@ -138,11 +142,19 @@ impl Session {
             return Err(DatabaseError::new("08P01", message));
         }
         self.cancel.begin();
+        self.take_over_set()?;
         let outcome = surviving(self.run(statement, parameters)).await;
+        let outcome = self.take_over_set().and(outcome);
         if outcome.is_err() {
             self.fail_transaction();
         }
         outcome
+    }
+
+    /// Applies what `set_config` has set; rows that are still to be read may set more.
+    fn take_over_set(&mut self) -> Result<(), DatabaseError> {
+        let set = std::mem::take(&mut *self.set.lock());
+        set.into_iter().try_for_each(|(name, value, local)| self.settings.set(&name, &value, local))
     }
 
     async fn run(&mut self, statement: &Prepared, parameters: &[ArrayRef]) -> Result<Outcome, DatabaseError> {
@@ -311,6 +323,7 @@ impl Session {
             database: Arc::clone(&self.database),
             process_id: self.place.process_id,
             settings: self.settings.all(),
+            set: Arc::clone(&self.set),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use changelog::ChangelogMode;
+use parking_lot::Mutex;
 use sql::{SessionSettings, SystemFunction};
 use state::ReadTable;
 
@@ -24,6 +25,8 @@ pub struct SessionFacts {
     pub process_id: i32,
     /// All settings with their values.
     pub settings: BTreeMap<String, String>,
+    /// What `set_config` has set: name, value and whether for the transaction alone. The session takes it over.
+    pub set: Arc<Mutex<Vec<(String, String, bool)>>>,
 }
 
 /// The planner's view of the catalog for one statement.
@@ -54,6 +57,7 @@ impl StatementCatalog {
             database: Arc::clone(database),
             process_id: 0,
             settings: BTreeMap::new(),
+            set: Arc::default(),
         };
         let settings = SessionSettings { database: database.options.name.clone(), ..SessionSettings::default() };
         StatementCatalog::new(facts, settings, BTreeMap::new())

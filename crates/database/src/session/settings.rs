@@ -80,6 +80,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("integer_datetimes", "on", true, ValueKind::Fixed, "Times are whole microseconds."),
     setting("IntervalStyle", "postgres", true, ValueKind::Words(&["postgres"]), "How intervals are written."),
     setting("is_superuser", "on", true, ValueKind::Fixed, "Whether the user may do everything."),
+    setting("jit", "off", false, ValueKind::Bool, "Taken and ignored."),
     setting("lock_timeout", "0", false, ValueKind::Milliseconds, "Taken and ignored."),
     setting(
         "read_freshness",

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, UnnestOptions};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, UnnestOptions};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
 
 use super::{failure, registry, visit_expressions};
@@ -93,10 +93,9 @@ fn single_row(plan: &LogicalPlan) -> Result<Option<Vec<Expr>>> {
 
 /// The left side with a row for each row that the right side gives for it.
 fn rows_beside(join: &Join) -> Result<Option<LogicalPlan>> {
-    let Some((subquery, qualifier)) = lateral(&join.right) else { return Ok(None) };
     let left = join.left.schema();
     let mut names_left = false;
-    visit_expressions(&subquery.subquery, &mut |part| {
+    visit_expressions(&join.right, &mut |part| {
         names_left |= matches!(part, Expr::OuterReferenceColumn(_, column) if left.has_column(column));
         Ok(())
     })?;
@@ -108,7 +107,7 @@ fn rows_beside(join: &Join) -> Result<Option<LogicalPlan>> {
     }
     let columns: Vec<Expr> = left.columns().into_iter().map(Expr::Column).collect();
     let mut items = columns.clone();
-    items.push(array_function().call(vec![rows_of(subquery)?]).alias(ROWS));
+    items.push(array_function().call(vec![rows_of(&join.right)?]).alias(ROWS));
     let mut plan = LogicalPlanBuilder::from(join.left.as_ref().clone()).project(items)?;
     if keeps_left {
         // A row without any on the right is kept for the sake of a NULL.
@@ -121,10 +120,10 @@ fn rows_beside(join: &Join) -> Result<Option<LogicalPlan>> {
     let options = UnnestOptions::new().with_preserve_nulls(keeps_left);
     let plan = plan.unnest_column_with_options(Column::from_name(ROWS), options)?;
     let mut items = columns;
-    for (place, field) in subquery.subquery.schema().fields().iter().enumerate() {
+    for (place, (qualifier, field)) in join.right.schema().iter().enumerate() {
         let row = Expr::Column(Column::from_name(ROWS));
         let value = function("get_field")?.call(vec![row, lit(part_name(place))]);
-        items.push(value.alias_qualified(qualifier.clone(), field.name()));
+        items.push(value.alias_qualified(qualifier.cloned(), field.name()));
     }
     let plan = plan.project(items)?;
     match (&join.filter, always) {
@@ -133,28 +132,30 @@ fn rows_beside(join: &Join) -> Result<Option<LogicalPlan>> {
     }
 }
 
-/// The subquery that the right side of a join is, and its name.
-fn lateral(plan: &LogicalPlan) -> Option<(&Subquery, Option<TableReference>)> {
+/// What a LATERAL subquery reads. A function in FROM that names outer columns has no such node around it.
+fn inner_plan(plan: &LogicalPlan) -> &LogicalPlan {
     match plan {
-        LogicalPlan::Subquery(subquery) => Some((subquery, None)),
-        LogicalPlan::SubqueryAlias(alias) => {
-            lateral(&alias.input).map(|(subquery, _)| (subquery, Some(alias.alias.clone())))
+        LogicalPlan::Subquery(subquery) => &subquery.subquery,
+        LogicalPlan::SubqueryAlias(alias) if matches!(alias.input.as_ref(), LogicalPlan::Subquery(_)) => {
+            inner_plan(&alias.input)
         }
-        _ => None,
+        other => other,
     }
 }
 
-/// The subquery with its columns as one composite value.
-fn rows_of(subquery: &Subquery) -> Result<Expr> {
-    let inner = subquery.subquery.as_ref().clone();
+/// The rows of the right side as one array of composite values.
+fn rows_of(right: &LogicalPlan) -> Result<Expr> {
+    let inner = inner_plan(right).clone();
     let mut parts = Vec::new();
     for (place, column) in inner.schema().columns().into_iter().enumerate() {
         parts.push(lit(part_name(place)));
         parts.push(Expr::Column(column));
     }
     let row = function("named_struct")?.call(parts).alias("row");
+    let outer_ref_columns = inner.all_out_ref_exprs();
     let rows = LogicalPlanBuilder::from(inner).project([row])?.build()?;
-    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(rows), ..subquery.clone() }))
+    let spans = Spans::new();
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(rows), outer_ref_columns, spans }))
 }
 
 fn part_name(place: usize) -> String {

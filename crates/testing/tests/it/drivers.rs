@@ -156,7 +156,9 @@ async fn psql_tab_completion() -> Result<()> {
             rows
         };
         ensure!(!found.rows.is_empty() && wanted.columns == found.columns, "{statement}\n{found:?}");
-        let (wanted, found) = (sorted(wanted.rows), sorted(found.rows));
+        let (wanted, mut found) = (sorted(wanted.rows), sorted(found.rows));
+        // The schema that PostgreSQL has not.
+        found.retain(|row| !row.contains(&Some("sys".to_owned())));
         ensure!(own || wanted == found, "{statement}\nPostgreSQL: {wanted:?}\nKeyfold: {found:?}");
     }
     Ok(())

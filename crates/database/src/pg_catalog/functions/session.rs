@@ -24,6 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("getdatabaseencoding", "", "name", |_, _| Ok("UTF8".into())),
     function("current_setting", "text", "text", |s, a| setting(s, &a[0], false)),
     function("current_setting", "text bool", "text", |s, a| setting(s, &a[0], a[1] == Value::Bool(true))),
+    function("set_config", "text text bool", "text", set_config),
     function("txid_current", "", "int8", epoch),
     function("pg_current_xact_id", "", "int8", epoch),
     // There are no advisory locks to give back, and nobody listens.
@@ -56,6 +57,18 @@ fn setting(snapshot: &Snapshot, name: &Value, missing_ok: bool) -> Answer {
         None if !missing_ok => Err(SqlError::new(b"42704", format!("unrecognized configuration parameter \"{name}\""))),
         found => Ok(found.into()),
     }
+}
+
+/// SET as a function: the session takes it over once the statement has run.
+fn set_config(snapshot: &Snapshot, arguments: &[Value]) -> Answer {
+    let [name, value, local] = arguments else { return Ok(Value::Null) };
+    if name.text().is_none() {
+        return Err(SqlError::new(b"22004", "SET requires parameter name"));
+    }
+    setting(snapshot, name, false)?;
+    let (name, value) = (name.text().unwrap_or_default(), value.text().unwrap_or_default());
+    snapshot.facts.set.lock().push((name.to_owned(), value.to_owned(), *local == Value::Bool(true)));
+    Ok(value.into())
 }
 
 /// The visible epoch stands for the transaction's number.

@@ -81,6 +81,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
         if let ast::SetExpr::Values(values) = query.body.as_mut() {
             literal::type_strings(values);
+            operator::mark_values(values);
         }
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(exprs) = &mut order_by.kind

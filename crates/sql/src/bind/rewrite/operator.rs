@@ -2,13 +2,13 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, TypedString, UnaryOperator, Value,
+    Ident, ObjectName, TypedString, UnaryOperator, Value, Values,
 };
 
 use super::take;
 use crate::bind::cast_mark::CAST_MARK;
 use crate::bind::registry;
-use crate::{SqlError, identifier};
+use crate::{SqlError, SqlType, identifier};
 
 /// `OPERATOR(pg_catalog.~)` as `~`.
 pub fn binary_operator(operator: &mut BinaryOperator) -> Result<(), SqlError> {
@@ -165,8 +165,31 @@ pub fn mark_casts(function: &mut Function) {
     for argument in &mut list.args {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { continue };
         if let Expr::Cast { data_type, .. } = expr {
-            let name = Expr::value(Value::SingleQuotedString(data_type.to_string()));
-            *expr = call(CAST_MARK, vec![take(expr), name]);
+            let name = data_type.to_string();
+            mark(expr, name);
+        }
+    }
+}
+
+fn mark(expr: &mut Expr, type_name: String) {
+    let name = Expr::value(Value::SingleQuotedString(type_name));
+    *expr = call(CAST_MARK, vec![take(expr), name]);
+}
+
+/// Marks the cells of VALUES with a declared length or digits, which the planner refuses beside cells without.
+pub fn mark_values(values: &mut Values) {
+    if values.rows.len() < 2 {
+        return;
+    }
+    for cell in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
+        let data_type = match &*cell {
+            Expr::Cast { data_type, .. } => data_type,
+            Expr::TypedString(typed) if !typed.uses_odbc_syntax => &typed.data_type,
+            _ => continue,
+        };
+        if SqlType::from_ast(data_type).is_ok_and(|found| found.is_named()) {
+            let name = data_type.to_string();
+            mark(cell, name);
         }
     }
 }
