@@ -79,7 +79,7 @@ impl Csv {
                 self.quoted(block, at + 1, tail, fields)?
             } else {
                 let rest = &block[at..];
-                let length = rest.iter().position(|&byte| byte == self.delimiter || byte == b'\n');
+                let length = field_end(rest, self.delimiter);
                 let end = at + length.unwrap_or(rest.len());
                 if length.is_none() && tail == Tail::Open {
                     return Err(Quoted::Incomplete);
@@ -109,6 +109,28 @@ impl Csv {
             }
         }
     }
+}
+
+/// Where the first delimiter or line feed is.
+///
+/// Eight bytes at a time: fields are too short for a library's search to pay for its call. Zero bytes of a word are
+/// found as in Warren, Hacker's Delight, section 6-1.
+#[inline]
+fn field_end(bytes: &[u8], delimiter: u8) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let delimiters = ONES * u64::from(delimiter);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // Bytes above the lowest mark may be marked wrongly, the lowest never is.
+        let marks = zero_bytes(word ^ delimiters) | zero_bytes(word ^ (ONES * u64::from(b'\n')));
+        if marks != 0 {
+            return Some(at * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|&byte| byte == delimiter || byte == b'\n')?;
+    Some(words.len() * 8 + found)
 }
 
 /// Why a record could not be read.
@@ -208,6 +230,23 @@ mod tests {
         check("\"a,2\n1,2\n", &["!malformed CSV quoted field", "1|2"]);
         check("\"a,2\n\"1\",2\n", &["!malformed CSV quoted field", "1|2"]);
         check("\"a\"b,2\n1,2", &["!malformed CSV quoted field", "1|2"]);
+    }
+
+    #[test]
+    fn a_field_ends_at_the_first_delimiter_or_line_feed() {
+        let plain = b"0123456789abcdefghijk\x0b\x2b\x2d\x80\xff".repeat(2);
+        for length in 0..plain.len() {
+            assert_eq!(field_end(&plain[..length], b','), None);
+            for end in 0..length {
+                for mark in [b',', b'\n'] {
+                    let mut bytes = plain[..length].to_vec();
+                    bytes[end] = mark;
+                    assert_eq!(field_end(&bytes, b','), Some(end));
+                    bytes[length - 1] = b',';
+                    assert_eq!(field_end(&bytes, b','), Some(end));
+                }
+            }
+        }
     }
 
     #[test]
