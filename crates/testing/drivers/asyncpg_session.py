@@ -6,6 +6,7 @@ Run as `asyncpg_session.py PORT DATABASE VIEW`, where VIEW is what a maintained 
 import asyncio
 import datetime
 import decimal
+import io
 import sys
 import uuid
 
@@ -78,7 +79,8 @@ async def main(port: str, database: str, view: str) -> None:
     except asyncpg.UniqueViolationError:
         pass
 
-    await connection.copy_records_to_table("t", records=[(100, "copied", decimal.Decimal(1))], columns=["id", "name", "price"])
+    rows = io.BytesIO(b"100,copied,1\n")
+    await connection.copy_to_table("t", source=rows, columns=["id", "name", "price"], format="csv")
     assert await connection.fetchval("SELECT n FROM v WHERE name = 'copied'") == 1
 
     # A pool resets its connections.

@@ -178,7 +178,7 @@ impl Form {
     fn column<'a>(&self, literals: impl Iterator<Item = &'a Literal<'a>> + Clone) -> Option<ArrayRef> {
         if literals.clone().any(|literal| matches!(literal, Literal::Text(_))) && !matches!(self.plain, Plain::Text(_))
         {
-            return self.from_texts(literals);
+            return self.column_of_texts(literals);
         }
         macro_rules! column {
             ($array:ty, $value:expr) => {{
@@ -218,7 +218,7 @@ impl Form {
     }
 
     /// Quoted literals, by the same function that planning would have used.
-    fn from_texts<'a>(&self, literals: impl Iterator<Item = &'a Literal<'a>>) -> Option<ArrayRef> {
+    fn column_of_texts<'a>(&self, literals: impl Iterator<Item = &'a Literal<'a>>) -> Option<ArrayRef> {
         let (schema, cast) = self.quoted.as_ref()?;
         let texts = literals.map(|literal| match literal {
             Literal::Null => Some(None),

@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 use testing::crash::{CrashOptions, run};
 
 pub fn trials() -> Vec<Trial> {
-    vec![crate::trial("crash/nothing-acknowledged-is-lost", || crate::block_on(kill_again_and_again()))]
+    vec![Trial::test("crash/nothing-acknowledged-is-lost", || crate::block_on(kill_again_and_again()))]
 }
 
 async fn kill_again_and_again() -> Result<()> {

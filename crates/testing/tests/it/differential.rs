@@ -11,13 +11,13 @@ fn seed() -> u64 {
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("differential/the-interpreter-agrees-with-postgresql", || {
+        Trial::test("differential/the-interpreter-agrees-with-postgresql", || {
             crate::block_on(compare(Subjects::Postgres, 200))
         }),
-        crate::trial("differential/views-agree-with-the-interpreter", || {
+        Trial::test("differential/views-agree-with-the-interpreter", || {
             crate::block_on(compare(Subjects::Keyfold, 500))
         }),
-        crate::trial("differential/a-broken-operator-is-caught", || crate::block_on(catch_fault())),
+        Trial::test("differential/a-broken-operator-is-caught", || crate::block_on(catch_fault())),
     ]
 }
 

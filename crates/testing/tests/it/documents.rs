@@ -14,12 +14,10 @@ const RUNNER_VERSION: &str = "0.29.1";
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("documents/readme", || crate::block_on(run_page("README.md", 8))),
-        crate::trial("documents/examples-flights-readme", || {
-            crate::block_on(run_page("examples/flights/README.md", 1))
-        }),
-        crate::trial("documents/examples-flights-demo", || crate::block_on(run_file("examples/flights/demo.sql", 10))),
-        crate::trial("documents/public-sqllogictest-runner", || crate::block_on(public_runner())),
+        Trial::test("documents/readme", || crate::block_on(run_page("README.md", 8))),
+        Trial::test("documents/examples-flights-readme", || crate::block_on(run_page("examples/flights/README.md", 1))),
+        Trial::test("documents/examples-flights-demo", || crate::block_on(run_file("examples/flights/demo.sql", 10))),
+        Trial::test("documents/public-sqllogictest-runner", || crate::block_on(public_runner())),
     ]
 }
 

@@ -17,12 +17,12 @@ const WATCH_MAX: Duration = Duration::from_secs(20);
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("drivers/psql", || crate::block_on(psql())),
-        crate::trial("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
-        crate::trial("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
-        crate::trial("drivers/psql-tab-completion", || crate::block_on(psql_tab_completion())),
-        crate::trial("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
-        crate::trial("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
+        Trial::test("drivers/psql", || crate::block_on(psql())),
+        Trial::test("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
+        Trial::test("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
+        Trial::test("drivers/psql-tab-completion", || crate::block_on(psql_tab_completion())),
+        Trial::test("drivers/psycopg", || crate::block_on(python("psycopg_session.py"))),
+        Trial::test("drivers/asyncpg", || crate::block_on(python("asyncpg_session.py"))),
     ]
 }
 

@@ -12,8 +12,6 @@ mod source_tree;
 mod sql_files;
 mod tokio_postgres;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use libtest_mimic::Arguments;
 use testing::postgres::Postgres;
 
@@ -30,22 +28,6 @@ fn main() {
     let outcome = libtest_mimic::run(&arguments, trials);
     Postgres::stop_shared();
     outcome.exit();
-}
-
-/// A test. One that is listed as failing must fail: a list that may only shrink.
-fn trial(
-    name: impl Into<String>,
-    run: impl FnOnce() -> Result<(), libtest_mimic::Failed> + Send + 'static,
-) -> libtest_mimic::Trial {
-    let name = name.into();
-    let is_listed = include_str!("failing.txt").lines().any(|line| line.trim() == name);
-    if !is_listed || std::env::var_os("TESTING_ALL").is_some() {
-        return libtest_mimic::Trial::test(name, run);
-    }
-    libtest_mimic::Trial::test(name, || match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(())) => Err("it passes: take it off the list (tests/it/failing.txt)".into()),
-        Ok(Err(_)) | Err(_) => Ok(()),
-    })
 }
 
 /// Runs a test that speaks to servers.

@@ -7,7 +7,7 @@ pub fn trials() -> Vec<Trial> {
     RULES
         .iter()
         .map(|rule| {
-            crate::trial(format!("tidy/{}", rule.name), move || {
+            Trial::test(format!("tidy/{}", rule.name), move || {
                 let files = source_files().map_err(|e| Failed::from(format!("{e:#}")))?;
                 let breaches = (rule.check)(&files).map_err(|e| Failed::from(format!("{e:#}")))?;
                 if breaches.is_empty() { Ok(()) } else { Err(breaches.join("\n").into()) }

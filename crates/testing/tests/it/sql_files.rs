@@ -11,7 +11,7 @@ fn seed() -> u64 {
 
 pub fn trials() -> Vec<Trial> {
     let files = files().unwrap_or_default();
-    let mut trials = vec![crate::trial("slt/there-are-files", {
+    let mut trials = vec![Trial::test("slt/there-are-files", {
         let count = files.len();
         move || if count < 40 { Err(Failed::from(format!("only {count} files"))) } else { Ok(()) }
     })];
@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
             let file = file.clone();
             // Every file has its own place of the kill.
             let seed = seed() + if weather == Weather::Killed { name.as_os_str().len() as u64 } else { 0 };
-            trials.push(crate::trial(format!("slt/{}/{}", name.display(), weather.name()), move || {
+            trials.push(Trial::test(format!("slt/{}/{}", name.display(), weather.name()), move || {
                 if weather == Weather::Reference && std::env::var_os("TESTING_UPDATE").is_some() {
                     crate::block_on(update_file(&file))?;
                 }

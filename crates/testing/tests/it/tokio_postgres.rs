@@ -13,10 +13,10 @@ use tokio_postgres::{Client, NoTls};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("drivers/tokio-postgres", || crate::block_on(on_both_servers())),
-        crate::trial("drivers/a-statement-is-cancelled", || crate::block_on(cancel())),
-        crate::trial("drivers/a-client-that-vanishes-disturbs-nobody", || crate::block_on(vanish())),
-        crate::trial("drivers/oids-survive-a-restart", || crate::block_on(stable_oids())),
+        Trial::test("drivers/tokio-postgres", || crate::block_on(on_both_servers())),
+        Trial::test("drivers/a-statement-is-cancelled", || crate::block_on(cancel())),
+        Trial::test("drivers/a-client-that-vanishes-disturbs-nobody", || crate::block_on(vanish())),
+        Trial::test("drivers/oids-survive-a-restart", || crate::block_on(stable_oids())),
     ]
 }
 
