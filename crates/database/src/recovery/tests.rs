@@ -65,7 +65,7 @@ async fn a_view_that_cannot_be_opened_fails_alone() {
         CREATE MATERIALIZED VIEW above AS SELECT max(c) AS c FROM between; CHECKPOINT";
     run(&mut session, made).await.expect("runs");
     let query = "SELECT k, count(*) AS c FROM public.t GROUP BY k";
-    store_query(&session, "bad", "SELECT k, nothing_of_the_kind(n) AS c FROM public.t GROUP BY k");
+    store_query(&session, "bad", "SELECT k, nothing_of_the_kind(k) AS c FROM public.t GROUP BY k");
     drop((instance, session));
 
     let (instance, mut session) = connect(directory.path());

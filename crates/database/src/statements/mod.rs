@@ -104,6 +104,9 @@ async fn execute_standard(
         S::Reset(reset) => set::reset(session, &reset.reset),
         S::ShowVariable { variable } => show::setting(session, variable),
         S::Discard { object_type } => discard::execute(session, object_type),
+        // What a pool says before it lends a connection again; there are no cursors and no channels.
+        S::Close { cursor: ast::CloseCursor::All } => Ok(done("CLOSE CURSOR ALL")),
+        S::UNLISTEN { .. } => Ok(done("UNLISTEN")),
         S::StartTransaction { modes, .. } => transaction::begin(session, modes),
         S::Commit { chain, .. } => transaction::commit(session, *chain).await,
         S::Rollback { savepoint: Some(_), .. } | S::Savepoint { .. } | S::ReleaseSavepoint { .. } => {
