@@ -160,7 +160,8 @@ pub(super) fn reopen(arguments: &ReopenArguments) -> Result<()> {
     ensure!(found.num_rows() == 1 && found.column(1).as_primitive::<Int64Type>().value(0) == 1, "the key is there");
     print("open and first correct look-up", first_read.as_secs_f64() * 1e3, "ms");
     let (groups, rows) = totals(&driver)?;
-    ensure!(groups as i64 == arguments.keys && rows == arguments.keys, "all {} keys are there", arguments.keys);
+    let keys = arguments.keys;
+    ensure!(groups as i64 == keys && rows == keys, "{groups} groups of {rows} rows are there, not {keys}");
     print("open and first correct full scan", started.elapsed().as_secs_f64() * 1e3, "ms");
     Ok(())
 }

@@ -115,16 +115,18 @@ impl GroupTable {
         hashes: &[u64],
     ) -> Result<(), StateError> {
         let Some(store) = &self.store else { return Ok(()) };
+        let block: Vec<ArrayRef> = keys.iter().map(|k| k.slice(start, hashes.len())).collect();
+        let mut placement = Vec::new();
+        hash_columns(&block[..self.placement_count], hashes.len(), &mut placement);
+        // A reader asks every shard for a key, but only one has it.
+        let is_owned = |at: usize| self.key_groups.contains(&u16::from(KeyGroup::of(placement[at]).0));
         let missing: Vec<usize> = (0..hashes.len())
-            .filter(|at| groups.records.find_slot(key_rows, start + at, hashes[*at]).is_none())
+            .filter(|at| is_owned(*at) && groups.records.find_slot(key_rows, start + at, hashes[*at]).is_none())
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let block: Vec<ArrayRef> = keys.iter().map(|k| k.slice(start, hashes.len())).collect();
         let encoded = self.codec.encode(&block);
-        let mut placement = Vec::new();
-        hash_columns(&block[..self.placement_count], hashes.len(), &mut placement);
         let stored_keys: Vec<Vec<u8>> = missing
             .iter()
             .map(|at| {

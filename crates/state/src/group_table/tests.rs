@@ -1,7 +1,7 @@
 //! Random epochs against a map, with readers that hold past epochs, checkpoints written beside them, and openings.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
@@ -75,7 +75,17 @@ enum KeyKind {
 }
 
 fn table(kind: KeyKind, pins: &Arc<EpochPins>, store: &Arc<MemoryStore>, restore: bool) -> Arc<GroupTable> {
-    table_of(kind, Box::new(Sum), pins, store, restore)
+    shard(kind, pins, store, restore, 0..256)
+}
+
+fn shard(
+    kind: KeyKind,
+    pins: &Arc<EpochPins>,
+    store: &Arc<MemoryStore>,
+    restore: bool,
+    key_groups: Range<u16>,
+) -> Arc<GroupTable> {
+    table_of(kind, Box::new(Sum), pins, store, restore.then_some(key_groups))
 }
 
 fn table_of(
@@ -83,7 +93,7 @@ fn table_of(
     sum: Box<dyn Accumulator>,
     pins: &Arc<EpochPins>,
     store: &Arc<MemoryStore>,
-    restore: bool,
+    restored: Option<Range<u16>>,
 ) -> Arc<GroupTable> {
     let key = match kind {
         KeyKind::Word => Field::new("k", DataType::Int64, false),
@@ -98,8 +108,8 @@ fn table_of(
         accumulators: vec![sum],
         pins: Arc::clone(pins),
         store: Some(Arc::clone(store) as _),
-        key_groups: 0..256,
-        restore,
+        restore: restored.is_some(),
+        key_groups: restored.unwrap_or(0..256),
     })
     .expect("a table opens")
 }
@@ -156,7 +166,21 @@ impl Checkpoints {
             begun.write(WriteSet::default()).expect("writes");
             let pins = EpochPins::new();
             pins.publish(epoch);
-            assert_eq!(scan(&table(self.kind, &pins, &self.store, true), epoch), then, "opened at epoch {epoch}");
+            // Every shard is asked for a key before its rows are read back.
+            let shards = [0..100, 100..256].map(|part| shard(self.kind, &pins, &self.store, true, part));
+            let keys: Vec<Option<i64>> = (0..6).map(Some).collect();
+            let mut found = Rows::new();
+            for shard in &shards {
+                rows_of(&shard.lookup(epoch, &[key_column(self.kind, &keys)]).expect("looks up"), &mut found);
+            }
+            let mut opened = Rows::new();
+            for shard in &shards {
+                for (key, sum) in scan(shard, epoch) {
+                    assert!(opened.insert(key, sum).is_none(), "a key is in one shard");
+                }
+            }
+            assert_eq!(opened, then, "opened at epoch {epoch}");
+            assert!(found.iter().all(|(key, sum)| then.get(key) == Some(sum)), "{found:?} of {then:?}");
         }
         if at % 2 == 1 && self.begun.is_none() {
             let checkpointer = Checkpointer::new(Arc::clone(&self.store) as _);
@@ -265,7 +289,7 @@ proptest! {
 
 #[test]
 fn an_epoch_of_empty_batches_changes_nothing() {
-    let table = table_of(KeyKind::Word, Box::new(SumBeside::default()), &EpochPins::new(), &MemoryStore::new(), false);
+    let table = table_of(KeyKind::Word, Box::new(SumBeside::default()), &EpochPins::new(), &MemoryStore::new(), None);
     let fold = |epoch, rows: &[(i64, i64)]| {
         let keys = vec![key_column(KeyKind::Word, &rows.iter().map(|row| Some(row.0)).collect::<Vec<_>>())];
         let mut hashes = Vec::new();
