@@ -17,4 +17,14 @@ test:
 # The figures of docs/performance.md, in the release profile.
 bench:
 	scripts/system-libraries
-	cargo run --release --bin keyfold -- bench
+	cargo run --release --bin keyfold -- bench group-by --keys 1000
+	cargo run --release --bin keyfold -- bench group-by --keys 1000 --workers 1
+	cargo run --release --bin keyfold -- bench group-by --keys 1000000
+	cargo run --release --bin keyfold -- bench group-by --keys 1000000 --workers 1
+	cargo run --release --bin keyfold -- bench group-by --keys 10000000 --rows 50000000
+	cargo run --release --bin keyfold -- bench epoch-latency
+	cargo run --release --bin keyfold -- bench reopen
+	cargo run --release --bin keyfold -- bench inserts
+	cargo run --release --bin keyfold -- bench lookups
+	cargo run --release --bin keyfold -- bench lookups --clients 1
+	cargo run --release --bin keyfold -- bench csv
