@@ -36,6 +36,12 @@ fn explain_node(
         OperatorSpec::Aggregate { keys, .. } | OperatorSpec::Preaggregate { keys, .. } => {
             line.push_str(&format!(" key=({})", column_names(&plan.nodes[node.inputs[0]], keys)));
         }
+        OperatorSpec::Keyed(spec) => {
+            // An operator with several inputs names its keys itself.
+            if let (1, Some(keys)) = (node.inputs.len(), spec.placement(0)) {
+                line.push_str(&format!(" key=({})", column_names(&plan.nodes[node.inputs[0]], &keys)));
+            }
+        }
         OperatorSpec::Output { identity: OutputIdentity::Key(columns) } => {
             line.push_str(&format!(" key=({})", column_names(node, columns)));
         }
@@ -79,6 +85,9 @@ pub fn state_table_ids(job: JobId, plan: &DataflowPlan) -> Vec<StateTableId> {
     for (node, table) in plan.nodes.iter().zip(operator_tables(job, plan)) {
         let Some(table) = table else { continue };
         ids.push(table);
+        if let OperatorSpec::Keyed(spec) = &node.spec {
+            ids.extend(keyed_tables(table, spec.state_table_count()).skip(1));
+        }
         if let OperatorSpec::Aggregate { aggregates, .. } = &node.spec {
             // The tables of distinct values take the numbers that follow, by the aggregate's place.
             let distinct = aggregates.iter().enumerate().filter(|(_, call)| call.distinct);
@@ -96,8 +105,9 @@ pub(crate) fn operator_tables(job: JobId, plan: &DataflowPlan) -> Vec<Option<Sta
     for node in &plan.nodes {
         let below: Vec<&str> = node.inputs.iter().map(|input| texts[*input].as_str()).collect();
         let text = format!("{}({})", canonical_text(node), below.join(", "));
-        let stateful = match node.spec {
+        let stateful = match &node.spec {
             OperatorSpec::Aggregate { .. } => true,
+            OperatorSpec::Keyed(spec) => spec.state_table_count() > 0,
             OperatorSpec::Output { .. } => !direct,
             _ => false,
         };
@@ -107,6 +117,11 @@ pub(crate) fn operator_tables(job: JobId, plan: &DataflowPlan) -> Vec<Option<Sta
         texts.push(text);
     }
     tables
+}
+
+/// The tables of an operator that keeps several: the numbers that follow its first one's.
+pub(crate) fn keyed_tables(first: StateTableId, count: usize) -> impl Iterator<Item = StateTableId> {
+    (0..count as u64).map(move |place| StateTableId(first.0.wrapping_add(place)))
 }
 
 /// The table of a job's errors.
@@ -120,6 +135,7 @@ fn canonical_text(node: &Node) -> String {
         OperatorSpec::Input { relation, columns, .. } => format!("input {relation} {columns:?}"),
         OperatorSpec::Filter { .. } | OperatorSpec::Project { .. } | OperatorSpec::Union => title(node),
         OperatorSpec::Preaggregate { keys, .. } => format!("preaggregate {keys:?}"),
+        OperatorSpec::Keyed(spec) => spec.canonical_text(),
         OperatorSpec::Aggregate { keys, aggregates } => {
             let calls: Vec<String> = aggregates
                 .iter()

@@ -55,13 +55,14 @@ impl Layout {
         for (to, node) in plan.nodes.iter().enumerate() {
             for (input, from) in node.inputs.iter().enumerate() {
                 let wanted = match &node.spec {
-                    OperatorSpec::Aggregate { keys, .. } => Some(keys),
-                    OperatorSpec::Output { .. } if direct.is_none() => Some(&placement),
+                    OperatorSpec::Aggregate { keys, .. } => Some(keys.clone()),
+                    OperatorSpec::Keyed(spec) => spec.placement(input),
+                    OperatorSpec::Output { .. } if direct.is_none() => Some(placement.clone()),
                     _ => None,
                 };
                 let exchange = match wanted {
-                    Some(columns) if worker_count > 1 && placed_by[*from].as_ref() != Some(columns) => {
-                        Exchange::ByKey(columns.clone())
+                    Some(columns) if worker_count > 1 && placed_by[*from].as_ref() != Some(&columns) => {
+                        Exchange::ByKey(columns)
                     }
                     _ => Exchange::None,
                 };
@@ -92,6 +93,7 @@ fn check(plan: &DataflowPlan) -> Result<(), DataflowError> {
         let expected = match &node.spec {
             OperatorSpec::Input { .. } => 0..=0,
             OperatorSpec::Union => 1..=usize::MAX,
+            OperatorSpec::Keyed(spec) => spec.input_count()..=spec.input_count(),
             _ => 1..=1,
         };
         if !expected.contains(&node.inputs.len()) {
@@ -119,6 +121,7 @@ pub(crate) fn placed_by(plan: &DataflowPlan) -> Vec<Option<Vec<usize>>> {
                 columns.iter().map(place_of).collect()
             }),
             OperatorSpec::Aggregate { keys, .. } => Some((0..keys.len()).collect()),
+            OperatorSpec::Keyed(spec) => spec.placed_by(),
             OperatorSpec::Output { identity } => Some(below.unwrap_or_else(|| match identity {
                 OutputIdentity::Key(columns) => columns.clone(),
                 OutputIdentity::WholeRow => (0..node.schema.fields().len()).collect(),
@@ -186,6 +189,7 @@ pub(crate) fn title(node: &Node) -> String {
             format!("Aggregate {}", aggregates.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join(", "))
         }
         OperatorSpec::Preaggregate { .. } => "Preaggregate".to_owned(),
+        OperatorSpec::Keyed(spec) => spec.title(),
         OperatorSpec::Output { .. } => "Output".to_owned(),
     }
 }

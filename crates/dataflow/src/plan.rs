@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use changelog::{AggregateFunction, ChangelogMode, RelationId};
 
 use crate::Expression;
+use crate::operators::keyed::KeyedSpec;
 use crate::operators::preaggregate::Preaggregate;
 
 /// One maintained query: nodes in topological order; the last one is the output.
@@ -129,6 +130,8 @@ pub enum OperatorSpec {
         /// The aggregate's aggregates.
         aggregates: Vec<AggregateCall>,
     },
+    /// An operator that says itself what the plan needs to know of it.
+    Keyed(Arc<dyn KeyedSpec>),
     /// The relation's readable rows. Always the last node, and only that.
     Output {
         /// How rows are told apart.

@@ -53,6 +53,7 @@ fn lowered(text: &str) -> String {
                 format!("aggregate {keys:?} {}", calls.join(", "))
             }
             OperatorSpec::Preaggregate { keys, .. } => format!("preaggregate {keys:?}"),
+            OperatorSpec::Keyed(spec) => spec.canonical_text(),
             OperatorSpec::Output { identity } => match identity {
                 OutputIdentity::Key(key) => format!("output by {key:?}"),
                 OutputIdentity::WholeRow => "output".to_owned(),

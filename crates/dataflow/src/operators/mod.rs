@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod filter;
 pub mod input;
+pub mod keyed;
 pub mod output;
 pub mod preaggregate;
 pub mod project;

@@ -13,11 +13,12 @@ use super::checked::Checked;
 use super::fault::break_if_asked;
 use super::fragment::{Entry, Feed, FeedHandle, Fragment, Port, Step, Surroundings, Target};
 use super::parcel::Parcel;
-use crate::explain::operator_tables;
+use crate::explain::{keyed_tables, operator_tables};
 use crate::layout::{Layout, title};
 use crate::operators::aggregate::{Aggregate, AggregateOptions, owned_key_groups};
 use crate::operators::{
-    filter::Filter, input::Input, output::ResultRows, preaggregate::Preaggregate, project::Project, union::Union,
+    filter::Filter, input::Input, keyed::KeyedShard, output::ResultRows, preaggregate::Preaggregate, project::Project,
+    union::Union,
 };
 use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec, OutputIdentity};
 
@@ -110,6 +111,12 @@ impl Parts {
             OperatorSpec::Preaggregate { keys, aggregates } => {
                 Box::new(Preaggregate::new(keys, aggregates, &schema(), node.mode))
             }
+            OperatorSpec::Keyed(spec) => {
+                let parts = spec.operator(&shard.keyed(plan, spec.state_table_count(), place)?)?;
+                let tables = parts.tables.into_iter().map(|table| (shard.at, shard.worker, table));
+                self.tables.extend(tables);
+                parts.operator
+            }
             OperatorSpec::Output { identity } => {
                 let store = match layout.direct {
                     Some(_) => None,
@@ -160,6 +167,29 @@ struct Shard<'a> {
 impl Shard<'_> {
     fn state_table(&self) -> Result<StateTableId, DataflowError> {
         self.id.ok_or_else(|| DataflowError::Plan { reason: format!("node {} has no state table", self.at) })
+    }
+
+    fn keyed(
+        &self,
+        plan: &DataflowPlan,
+        table_count: usize,
+        place: &StatePlace<'_>,
+    ) -> Result<KeyedShard, DataflowError> {
+        let input = |at: &usize| (Arc::clone(&plan.nodes[*at].schema), plan.nodes[*at].mode);
+        Ok(KeyedShard {
+            state_tables: match table_count {
+                0 => Vec::new(),
+                count => keyed_tables(self.state_table()?, count).collect(),
+            },
+            worker: self.worker,
+            worker_count: self.worker_count,
+            key_groups: owned_key_groups(self.worker, self.worker_count),
+            inputs: self.node.inputs.iter().map(input).collect(),
+            schema: Arc::clone(&self.node.schema),
+            mode: self.node.mode,
+            pins: Arc::clone(place.pins),
+            store: place.store.cloned().filter(|_| place.restore),
+        })
     }
 }
 
