@@ -10,6 +10,7 @@ mod float_variance;
 mod fold;
 mod min_max;
 mod multiset;
+mod single_value;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use arrow::datatypes::{DataType, Field};
 use changelog::AggregateFunction;
 
 pub(crate) use multiset::interval_length;
+pub use single_value::SINGLE_VALUE;
 pub use udaf::{aggregate_exists, aggregate_udafs};
 
 /// What an aggregate function is told about one of its arguments.
@@ -71,6 +73,7 @@ pub const AGGREGATE_NAMES: &[&str] = &[
     "variance",
     "var_samp",
     "var_pop",
+    SINGLE_VALUE,
 ];
 
 /// The aggregate of this name for arguments of these types; `None` if there is no such function.
@@ -84,6 +87,7 @@ pub fn aggregate_function(name: &str, arguments: &[Argument]) -> Option<Arc<dyn 
         ("max", [argument]) => min_max::function(min_max::Extreme::Max, argument),
         ("bool_and" | "every", [argument]) => bool_aggregate::function(bool_aggregate::Kind::And, argument),
         ("bool_or", [argument]) => bool_aggregate::function(bool_aggregate::Kind::Or, argument),
+        (SINGLE_VALUE, [argument]) => single_value::function(argument),
         (name, [argument]) => variance::Kind::of(name).and_then(|kind| variance::function(kind, argument)),
         _ => None,
     }

@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use changelog::{Accumulator, ChangelogMode, Finished, GroupWords, Records};
 use proptest::prelude::*;
 
-use super::{Argument, aggregate_function};
+use super::{Argument, SINGLE_VALUE, aggregate_function};
 
 const GROUP_COUNT: usize = 3;
 
@@ -84,7 +84,7 @@ fn subjects() -> Vec<(&'static str, DataType)> {
             subjects.push((name, data_type));
         }
     }
-    for name in ["count", "min", "max"] {
+    for name in ["count", "min", "max", SINGLE_VALUE] {
         subjects.push((name, DataType::Utf8));
         subjects.push((name, DataType::Float64));
     }
@@ -209,6 +209,23 @@ fn sums_that_do_not_fit_are_errors_until_they_fit_again() {
     let finished = bench.finish();
     assert!(finished.errors.is_empty());
     assert_eq!(arrow::util::display::array_value_to_string(&finished.values, 0).expect("shows"), "2147483647");
+}
+
+#[test]
+fn a_subquery_has_one_row_at_most() {
+    let column: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("b")]));
+    let mut bench = Bench::new(SINGLE_VALUE, &[Argument::nullable(DataType::Utf8)], ChangelogMode::Retracting);
+    assert_eq!(shown(&bench.finish()), "NULL");
+    bench.fold(&[0, 0, 0], &column, Some(&[1, 1, 0]));
+    let errors = bench.finish().errors;
+    assert_eq!(errors[0].1.sqlstate.as_str(), "21000");
+    assert_eq!(errors[0].1.message, "more than one row returned by a subquery used as an expression");
+    bench.fold(&[0, 0, 0], &column, Some(&[-1, 0, 0]));
+    assert_eq!(shown(&bench.finish()), "NULL");
+    bench.fold(&[0, 0, 0], &column, Some(&[0, -1, 2]));
+    assert_eq!(bench.finish().errors.len(), 1, "equal rows are rows too");
+    bench.fold(&[0, 0, 0], &column, Some(&[0, 0, -1]));
+    assert_eq!(shown(&bench.finish()), "b");
 }
 
 #[test]
