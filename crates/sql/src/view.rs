@@ -3,8 +3,6 @@
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
 use dataflow::{DataflowPlan, OperatorSpec};
-use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::sql::sqlparser::ast;
@@ -41,10 +39,7 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
     Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
     // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
     let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-    let pruned = optimizer.optimize(plan.clone(), &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
-    // Of a global aggregate no column of which is used it leaves a row out of nothing, which no dataflow has.
-    let is_constant = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::EmptyRelation(_)));
-    let plan = if pruned.exists(is_constant).map_err(convert)? { plan } else { pruned };
+    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
     let plan = Lowering::new(query).lower(&plan, &bound.schema)?;
     let mut inputs = Vec::new();
     for node in &plan.nodes {

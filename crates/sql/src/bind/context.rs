@@ -72,7 +72,8 @@ impl<'a> Binder<'a> {
     /// The logical plan of a query that `rewrite` has been over; types are not resolved yet.
     pub fn plan_query(&self, query: ast::Query) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(self, parser_options());
-        super::lateral::inline(planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?)
+        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
+        super::lateral::inline(super::set_operation::expand(plan)?)
     }
 
     /// An expression over the columns of `schema`, types resolved.

@@ -27,8 +27,6 @@ pub enum Construct {
     DistinctOn,
     /// GROUPING SETS, CUBE or ROLLUP.
     GroupingSets,
-    /// VALUES, or SELECT without FROM.
-    Constants,
     /// WITH RECURSIVE.
     Recursive,
     /// A function in FROM.
@@ -75,7 +73,6 @@ impl Construct {
             Construct::Subquery => "a subquery in an expression".to_owned(),
             Construct::DistinctOn => "DISTINCT ON".to_owned(),
             Construct::GroupingSets => "GROUPING SETS, CUBE or ROLLUP".to_owned(),
-            Construct::Constants => "a query that reads no relation".to_owned(),
             Construct::Recursive => "WITH RECURSIVE".to_owned(),
             Construct::TableFunction => "a function in FROM".to_owned(),
             Construct::Unnest => "unnest".to_owned(),
@@ -98,9 +95,7 @@ fn refused_node(node: &LogicalPlan) -> Option<Construct> {
         LogicalPlan::Sort(sort) if sort.fetch.is_some() => Some(Construct::Limit),
         LogicalPlan::Window(_) => Some(Construct::Window),
         LogicalPlan::Distinct(Distinct::On(_)) => Some(Construct::DistinctOn),
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Some(Construct::Constants),
         LogicalPlan::RecursiveQuery(_) => Some(Construct::Recursive),
-        LogicalPlan::Unnest(_) => Some(Construct::Unnest),
         LogicalPlan::Subquery(_) => Some(Construct::Subquery),
         LogicalPlan::TableScan(scan) => match relation_of(scan) {
             None => Some(Construct::TableFunction),
@@ -113,6 +108,9 @@ fn refused_node(node: &LogicalPlan) -> Option<Construct> {
         | LogicalPlan::Union(_)
         | LogicalPlan::Sort(_)
         | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::EmptyRelation(_)
+        | LogicalPlan::Unnest(_)
         | LogicalPlan::Distinct(Distinct::All(_)) => None,
         other => Some(Construct::Other(other.display().to_string())),
     }
@@ -160,10 +158,6 @@ impl Visitor for Finder<'_> {
                 (None, None) => None,
             },
             Construct::Recursive => query.with.as_ref().map(|w| w.with_token.0.span.start),
-            Construct::Constants => match query.body.as_ref() {
-                ast::SetExpr::Values(values) => Some(values.span().start),
-                _ => None,
-            },
             _ => None,
         };
         start.map_or(ControlFlow::Continue(()), |start| self.found(start))
@@ -176,7 +170,6 @@ impl Visitor for Finder<'_> {
                 Some(ast::Distinct::On(exprs)) => exprs.first().map(|e| e.span().start),
                 _ => None,
             },
-            Construct::Constants if select.from.is_empty() => Some(select.select_token.0.span.start),
             Construct::GroupingSets => match &select.group_by {
                 ast::GroupByExpr::Expressions(exprs, _) => exprs
                     .iter()

@@ -6,8 +6,10 @@
 //!    DISTINCT is an aggregate without functions; HAVING is a filter above.
 //! 3. On the way up each node knows which of its columns identify a row, so that the output can.
 
+mod constants;
 mod construct;
 mod expression;
+mod unnest;
 
 use std::sync::Arc;
 
@@ -126,6 +128,9 @@ impl<'a> Lowering<'a> {
                 Ok(Lowered { node, unique: Some(keys) })
             }
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(empty) => self.empty_relation(empty),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             other => match Construct::refused_in(other) {
                 Ok(Some(construct)) => Err(self.refuse(&construct)),
                 _ => Err(self.refuse(&Construct::Other(other.display().to_string()))),

@@ -6,6 +6,7 @@ mod name;
 mod operator;
 mod pattern;
 mod row;
+mod set_operation;
 mod subquery;
 
 use std::ops::ControlFlow;
@@ -98,6 +99,9 @@ impl VisitorMut for Rewriter {
                 literal::restore_number(limit);
             }
             None => {}
+        }
+        if let Err(error) = set_operation::mark(&mut query.body) {
+            return ControlFlow::Break(error);
         }
         if let Some(quantity) = query.fetch.as_mut().and_then(|f| f.quantity.as_mut()) {
             literal::restore_number(quantity);
