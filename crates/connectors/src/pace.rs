@@ -24,6 +24,11 @@ impl Pace {
         Self { rate, clock, due: None }
     }
 
+    /// Whether records wait for their time.
+    pub fn has_rate(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// How many records may be given now.
     pub fn allowed(&mut self) -> usize {
         let Some(rate) = self.rate else { return usize::MAX };

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 
 use crate::ConnectorError;
 use crate::formats::fields::Fields;
-use crate::formats::values;
+use crate::formats::values::{self, Threads};
 use crate::options::{Options, invalid};
 use crate::random::Random;
 
@@ -206,7 +206,7 @@ fn choice(field: &Field, prefix: &str, options: &mut Options) -> Result<Kind, Co
     }
     let texts: Vec<Option<Vec<u8>>> = list.split(',').map(|text| Some(text.trim().as_bytes().to_vec())).collect();
     let one = Arc::new(arrow::datatypes::Schema::new(vec![field.clone()]));
-    let (batch, bad) = values::batch(&one, &Fields::of_texts(texts), &[])?;
+    let (batch, bad) = values::batch(&one, &Fields::of_texts(texts), &[], Threads::One)?;
     match bad.into_values().next() {
         Some(error) => Err(invalid(&option, &list, &error)),
         None => Ok(Kind::Choice { values: batch.column(0).clone() }),

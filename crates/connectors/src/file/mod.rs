@@ -4,11 +4,12 @@
 //! byte behind the last record (text) or the number of rows read (Parquet). A file may grow, and
 //! with `follow = true` new files are found; what was read once must not change.
 
+mod ahead;
 mod files;
 mod reader;
+mod records;
 mod text;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use self::files::Pattern;
@@ -20,7 +21,7 @@ use crate::formats::parquet::{self, ParquetFormat};
 use crate::formats::{FormatOptions, TextFormat, values};
 use crate::options::Options;
 use crate::pace::Pace;
-use crate::{ConnectorError, DeadLetter, SourceReader};
+use crate::{ConnectorError, SourceReader};
 
 pub const CONNECTOR: Connector = Connector {
     name: "file",
@@ -44,15 +45,6 @@ struct FilePart {
     until: Option<u64>,
     /// The file may grow.
     follow: bool,
-}
-
-/// What was read of a file.
-struct FileRead {
-    rows: RecordBatch,
-    dead_letters: Vec<DeadLetter>,
-    /// Where the next record begins; bytes or rows.
-    offset: u64,
-    found: Found,
 }
 
 /// Whether a file holds more at the moment.

@@ -1,18 +1,21 @@
 //! Reads files one after another, and finds new and grown ones.
+//!
+//! 1. Records are cut out of the files from where the last cut ended, up to the limit of a batch.
+//! 2. If there are many, other threads read their values, and the records of the next batches are cut out meanwhile.
+//! 3. Batches leave in the order in which they were cut; the reader's position is that behind the last that left.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
+use super::ahead::{Ahead, Part, Undecoded};
 use super::files::Pattern;
-use super::text::TextFile;
-use super::{FileFormat, FilePart, FileRead, Found};
+use super::text::{Cut, TextFile};
+use super::{FileFormat, FilePart, Found};
 use crate::formats::parquet::ParquetFile;
 use crate::pace::Pace;
-use crate::{ConnectorError, DeadLetter, Position, ReadLimit, SourceBatch, SourceReader};
+use crate::{ConnectorError, Position, ReadLimit, SourceBatch, SourceReader};
 
 /// How often to look for new files and growth.
 const POLL: Duration = Duration::from_millis(50);
@@ -27,7 +30,11 @@ pub struct FileReader {
     format: FileFormat,
     schema: SchemaRef,
     pace: Pace,
+    /// Behind what was cut out last.
     offsets: Offsets,
+    /// Behind what was given last.
+    given: Position,
+    ahead: Ahead,
     /// Files to look into; None when they have to be listed first.
     pending: Option<VecDeque<String>>,
     /// Files read to their end, with their size then.
@@ -49,8 +56,8 @@ enum Content {
 /// What a read has gathered so far, from one file or several.
 #[derive(Default)]
 struct Gathered {
-    rows: Vec<RecordBatch>,
-    dead_letters: Vec<DeadLetter>,
+    parts: Vec<Part>,
+    /// Records, bad ones included.
     count: usize,
 }
 
@@ -64,6 +71,8 @@ impl FileReader {
             schema,
             pace,
             offsets: Offsets::new(),
+            given: Position::start(),
+            ahead: Ahead::default(),
             pending: None,
             finished: HashMap::new(),
             open: None,
@@ -93,46 +102,43 @@ impl FileReader {
         Ok(pending)
     }
 
-    /// Reads a part of a file from where it was left. None: the file cannot be read as yet.
-    fn read_file(&mut self, path: &str, part: FilePart) -> Result<Option<FileRead>, ConnectorError> {
+    /// Opens a file at the place where it was left. None: it cannot be read as yet.
+    fn content(&mut self, path: &str, follow: bool) -> Result<Option<Content>, ConnectorError> {
         let offset = self.offsets.get(path).copied().unwrap_or(0);
-        let content = match self.open.take() {
-            Some(open) if open.path == path => Some(open.content),
-            _ => match &self.format {
-                FileFormat::Text(_) => {
-                    let file = TextFile::open(path, offset);
-                    Some(Content::Text(file.map_err(|source| ConnectorError::Io { path: path.into(), source })?))
-                }
-                FileFormat::Parquet(format) => format.open(path, offset, part.follow)?.map(Content::Parquet),
-            },
-        };
-        let Some(mut content) = content else { return Ok(None) };
-        let read = match (&mut content, &self.format) {
-            (Content::Text(file), FileFormat::Text(format)) => file.read(format.as_ref(), &self.schema, part)?,
-            (Content::Parquet(file), FileFormat::Parquet(format)) => {
-                let read = file.read(format, part.max_rows, part.until)?;
-                let found = if read.at_end { Found::End } else { Found::More };
-                FileRead { rows: read.rows, dead_letters: read.dead_letters, offset: read.row, found }
+        match (self.open.take(), &self.format) {
+            (Some(open), _) if open.path == path => Ok(Some(open.content)),
+            (_, FileFormat::Text(_)) => {
+                let file = TextFile::open(path, offset);
+                Ok(Some(Content::Text(file.map_err(|source| ConnectorError::Io { path: path.into(), source })?)))
             }
-            // A reader has one format for all its files.
-            _ => return Ok(None),
-        };
-        self.open = Some(OpenFile { path: path.to_owned(), content });
-        Ok(Some(read))
+            (_, FileFormat::Parquet(format)) => Ok(format.open(path, offset, follow)?.map(Content::Parquet)),
+        }
     }
 
     /// Reads the next part of a file into `gathered`; whether the file holds more.
     fn gather(&mut self, path: &str, part: FilePart, gathered: &mut Gathered) -> Result<Found, ConnectorError> {
-        let Some(read) = self.read_file(path, part)? else { return Ok(Found::End) };
-        gathered.count += read.rows.num_rows() + read.dead_letters.len();
-        if read.rows.num_rows() > 0 {
-            gathered.rows.push(read.rows);
+        let Some(mut content) = self.content(path, part.follow)? else { return Ok(Found::End) };
+        let (count, part, offset, found) = match (&mut content, &self.format) {
+            (Content::Text(file), FileFormat::Text(format)) => {
+                let Cut { records, offset, found } = file.cut(format.as_ref(), self.schema.fields().len(), part)?;
+                (records.len(), Part::Records(records), offset, found)
+            }
+            (Content::Parquet(file), FileFormat::Parquet(format)) => {
+                let read = file.read(format, part.max_rows, part.until)?;
+                let found = if read.at_end { Found::End } else { Found::More };
+                let count = read.rows.num_rows() + read.dead_letters.len();
+                (count, Part::Rows(read.rows, read.dead_letters), read.row, found)
+            }
+            // A reader has one format for all its files.
+            _ => return Ok(Found::End),
+        };
+        self.open = Some(OpenFile { path: path.to_owned(), content });
+        gathered.count += count;
+        gathered.parts.push(part);
+        if offset > 0 {
+            self.offsets.insert(path.to_owned(), offset);
         }
-        gathered.dead_letters.extend(read.dead_letters);
-        if read.offset > 0 {
-            self.offsets.insert(path.to_owned(), read.offset);
-        }
-        Ok(read.found)
+        Ok(found)
     }
 
     /// Reads what there is in the files. True when there is no more at the moment.
@@ -192,18 +198,8 @@ impl FileReader {
         Ok(true)
     }
 
-    fn batch(&self, gathered: Gathered, at_end: bool, retry_after: Duration) -> Result<SourceBatch, ConnectorError> {
-        let rows = match <[RecordBatch; 1]>::try_from(gathered.rows) {
-            Ok([rows]) => rows,
-            Err(several) => concat_batches(&self.schema, &several)
-                .map_err(|error| ConnectorError::Schema(format!("rows of several files do not match: {error}")))?,
-        };
-        Ok(SourceBatch { rows, dead_letters: gathered.dead_letters, position: self.position(), at_end, retry_after })
-    }
-}
-
-impl SourceReader for FileReader {
-    fn read(&mut self, limit: ReadLimit<'_>) -> Result<SourceBatch, ConnectorError> {
+    /// Cuts out the next batch.
+    fn cut(&mut self, limit: ReadLimit<'_>) -> Result<Undecoded, ConnectorError> {
         let mut gathered = Gathered::default();
         let max_rows = limit.max_rows.max(1);
         let (result, paced) = match limit.until {
@@ -235,19 +231,62 @@ impl SourceReader for FileReader {
                 if done && self.follow { self.pace.wait().max(POLL) } else { self.pace.wait() }
             }
         };
-        let at_end = done && (!paced || !self.follow);
-        self.batch(gathered, at_end, retry_after)
+        Ok(Undecoded {
+            parts: gathered.parts,
+            count: gathered.count,
+            position: Position::of(&self.offsets),
+            done,
+            at_end: done && (!paced || !self.follow),
+            retry_after,
+        })
     }
 
-    fn position(&self) -> Position {
-        Position::of(&self.offsets)
-    }
-
-    fn seek(&mut self, position: &Position) -> Result<(), ConnectorError> {
+    /// Goes to a position, as if nothing behind it had been cut out.
+    fn go_to(&mut self, position: &Position) -> Result<(), ConnectorError> {
         self.offsets = position.parse()?;
+        self.given = Position::of(&self.offsets);
+        self.ahead = Ahead::default();
         self.pending = None;
         self.finished.clear();
         self.open = None;
         Ok(())
+    }
+}
+
+impl SourceReader for FileReader {
+    fn read(&mut self, limit: ReadLimit<'_>) -> Result<SourceBatch, ConnectorError> {
+        if !self.ahead.is_for(limit) {
+            self.go_to(&self.given.clone())?;
+        }
+        if self.ahead.is_empty() {
+            self.ahead = Ahead::new(limit);
+        }
+        // A rate says when records are due; none are read before.
+        while self.ahead.has_room(limit.until.is_none() && self.pace.has_rate()) {
+            match self.cut(limit) {
+                Ok(undecoded) => self.ahead.push(undecoded, &self.schema),
+                // It comes again when what was cut out before has left.
+                Err(_) if !self.ahead.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        match self.ahead.take_first() {
+            Ok(batch) => {
+                self.given = batch.position.clone();
+                Ok(batch)
+            }
+            Err(error) => {
+                self.go_to(&self.given.clone())?;
+                Err(error)
+            }
+        }
+    }
+
+    fn position(&self) -> Position {
+        self.given.clone()
+    }
+
+    fn seek(&mut self, position: &Position) -> Result<(), ConnectorError> {
+        self.go_to(position)
     }
 }

@@ -2,19 +2,19 @@
 //!
 //! 1. Bytes are read into a block that begins at the next unread record.
 //! 2. The format finds the records in it; when the last one is cut, more is read.
-//! 3. When there are enough records, their fields become columns, and the block moves on.
+//! 3. When there are enough records they leave with their block, for whichever thread reads their values; what
+//!    follows them in it begins the next block.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-
-use super::{FilePart, FileRead, Found};
+use super::records::{Records, dead_letter};
+use super::{FilePart, Found};
 use crate::formats::csv::MALFORMED_QUOTES;
 use crate::formats::fields::Fields;
-use crate::formats::{Split, Tail, TextFormat, line_end, values};
+use crate::formats::{Split, Tail, TextFormat, line_end};
 use crate::{ConnectorError, DeadLetter};
 
 /// So many bytes are read at a time.
@@ -28,24 +28,35 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads one file of text.
 pub struct TextFile {
-    path: String,
+    path: Arc<str>,
     file: File,
-    block: Vec<u8>,
+    /// Shared with the records cut out of it until these are read.
+    block: Arc<Vec<u8>>,
     /// Where in the file the block begins.
     block_offset: u64,
     /// Where in the block the next record begins.
     at: usize,
+    /// How many records were cut last: so many may come again.
+    last_count: usize,
+}
+
+/// What was cut out of a file.
+pub struct Cut {
+    pub records: Records,
+    /// Where in the file the next record begins.
+    pub offset: u64,
+    pub found: Found,
 }
 
 /// The records found in a block so far.
-struct Records {
+struct Marks {
     fields: Fields,
     /// From where to where in the block.
     spans: Vec<(usize, usize)>,
     dead: Vec<(usize, DeadLetter)>,
 }
 
-impl Records {
+impl Marks {
     fn len(&self) -> usize {
         self.spans.len() + self.dead.len()
     }
@@ -60,7 +71,7 @@ impl TextFile {
     /// Opens a file to read on from a byte.
     pub fn open(path: &str, offset: u64) -> io::Result<Self> {
         let file = File::open(path)?;
-        Ok(Self { path: path.to_owned(), file, block: Vec::new(), block_offset: offset, at: 0 })
+        Ok(Self { path: path.into(), file, block: Arc::default(), block_offset: offset, at: 0, last_count: 0 })
     }
 
     fn offset(&self) -> u64 {
@@ -72,20 +83,21 @@ impl TextFile {
         let from = self.block_offset + self.block.len() as u64;
         let wanted = end.map_or(READ_BYTES as u64, |end| end.saturating_sub(from)).min(READ_BYTES as u64) as usize;
         let held = self.block.len();
-        self.block.resize(held + wanted, 0);
+        let block = Arc::make_mut(&mut self.block);
+        block.resize(held + wanted, 0);
         let mut got = 0;
         while got < wanted {
-            match self.file.read_at(&mut self.block[held + got..], from + got as u64) {
+            match self.file.read_at(&mut block[held + got..], from + got as u64) {
                 Ok(0) => break,
                 Ok(bytes) => got += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.block.truncate(held);
+                    block.truncate(held);
                     return Err(error);
                 }
             }
         }
-        self.block.truncate(held + got);
+        block.truncate(held + got);
         Ok(got > 0)
     }
 
@@ -102,7 +114,7 @@ impl TextFile {
     }
 
     /// Finds records in the block from `self.at` on.
-    fn split(&mut self, format: &dyn TextFormat, tail: Tail, max_rows: usize, records: &mut Records) -> Step {
+    fn split(&mut self, format: &dyn TextFormat, tail: Tail, max_rows: usize, records: &mut Marks) -> Step {
         if self.offset() == 0 {
             match self.preamble(format, tail) {
                 Some(end) => self.at = end,
@@ -150,11 +162,7 @@ impl TextFile {
     }
 
     fn dead_letter(&self, from: usize, next: usize, error: String) -> DeadLetter {
-        let raw = &self.block[from..next];
-        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        let place = serde_json::json!({"file": self.path, "offset": self.block_offset + from as u64});
-        DeadLetter::new(place.to_string(), raw, error)
+        dead_letter(&self.path, self.block_offset + from as u64, &self.block[from..next], error)
     }
 
     /// Passes over a line that is longer than any record may be. None: its end is not there yet.
@@ -178,30 +186,34 @@ impl TextFile {
                 }
                 None => {
                     self.block_offset += self.block.len() as u64;
-                    self.block.clear();
+                    Arc::make_mut(&mut self.block).clear();
                 }
             }
         }
     }
 
-    /// Lets go of the bytes that were read, when that is worth moving the others.
+    /// Lets go of the bytes that were read, when that is worth moving the others, or the block is another's now.
     fn forget_read_bytes(&mut self) {
-        if self.at * 2 >= self.block.len() {
-            self.block.drain(..self.at);
-            self.block_offset += self.at as u64;
-            self.at = 0;
+        match Arc::get_mut(&mut self.block) {
+            Some(block) if self.at * 2 >= block.len() => drop(block.drain(..self.at)),
+            Some(_) => return,
+            None => {
+                let rest = &self.block[self.at..];
+                let mut block = Vec::with_capacity(rest.len() + 2 * READ_BYTES);
+                block.extend_from_slice(rest);
+                self.block = Arc::new(block);
+            }
         }
+        self.block_offset += self.at as u64;
+        self.at = 0;
     }
 
-    /// Reads on from where the last read ended. After an error, open the file again.
-    pub fn read(
-        &mut self,
-        format: &dyn TextFormat,
-        schema: &SchemaRef,
-        part: FilePart,
-    ) -> Result<FileRead, ConnectorError> {
+    /// Cuts out the records that follow those of the last cut. After an error, open the file again.
+    pub fn cut(&mut self, format: &dyn TextFormat, column_count: usize, part: FilePart) -> Result<Cut, ConnectorError> {
         self.forget_read_bytes();
-        let mut records = Records { fields: Fields::new(schema.fields().len()), spans: Vec::new(), dead: Vec::new() };
+        let expected = self.last_count.min(part.max_rows);
+        let fields = Fields::with_capacity(column_count, expected);
+        let mut records = Marks { fields, spans: Vec::with_capacity(expected), dead: Vec::new() };
         let mut tail = Tail::Open;
         let found = loop {
             match self.split(format, tail, part.max_rows, &mut records) {
@@ -230,7 +242,7 @@ impl TextFile {
             if !self.fill(part.until).map_err(|error| self.error(error))? {
                 if part.until.is_some_and(|until| self.block_offset + (self.block.len() as u64) < until) {
                     let reason = "it is shorter than what was read of it".to_owned();
-                    return Err(ConnectorError::FileChanged { path: self.path.clone().into(), reason });
+                    return Err(ConnectorError::FileChanged { path: self.path.as_ref().into(), reason });
                 }
                 tail = part.last_line_ends();
                 if tail == Tail::Open {
@@ -238,24 +250,15 @@ impl TextFile {
                 }
             }
         };
-        let (rows, dead_letters) = self.rows(schema, records)?;
-        Ok(FileRead { rows, dead_letters, offset: self.offset(), found })
-    }
-
-    /// The columns of the records, and the dead letters in the order of the file.
-    fn rows(&self, schema: &SchemaRef, records: Records) -> Result<(RecordBatch, Vec<DeadLetter>), ConnectorError> {
-        let mut dead = records.dead;
-        let (rows, bad) = values::batch(schema, &records.fields, &self.block)?;
-        for (row, error) in bad {
-            let (from, next) = records.spans[row];
-            dead.push((from, self.dead_letter(from, next, error)));
-        }
-        dead.sort_by_key(|(from, _)| *from);
-        Ok((rows, dead.into_iter().map(|(_, letter)| letter).collect()))
+        self.last_count = records.len();
+        let Marks { fields, spans, dead } = records;
+        let (path, block) = (Arc::clone(&self.path), Arc::clone(&self.block));
+        let records = Records { path, block, block_offset: self.block_offset, fields, spans, dead };
+        Ok(Cut { records, offset: self.offset(), found })
     }
 
     fn error(&self, source: io::Error) -> ConnectorError {
-        ConnectorError::Io { path: self.path.clone().into(), source }
+        ConnectorError::Io { path: self.path.as_ref().into(), source }
     }
 }
 

@@ -87,8 +87,9 @@ impl Csv {
                 // A carriage return belongs to the line break, not to the last field.
                 let line_ends = block.get(end).is_none_or(|&byte| byte == b'\n');
                 let text_end = if line_ends && end > at && block[end - 1] == b'\r' { end - 1 } else { end };
-                // Most fields have another length, which is quicker to see.
-                let null = text_end - at == self.null.len() && block[at..text_end] == self.null[..];
+                // Most fields have another length, which is quicker to see; mostly it is zero.
+                let null =
+                    text_end - at == self.null.len() && (self.null.is_empty() || block[at..text_end] == self.null[..]);
                 (if null { Span::NULL } else { Span::in_block(at, text_end) }, end)
             };
             count += 1;

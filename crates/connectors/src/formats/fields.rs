@@ -43,6 +43,11 @@ impl Fields {
         Self { column_count, ..Self::default() }
     }
 
+    /// No records yet, with room for so many.
+    pub fn with_capacity(column_count: usize, rows: usize) -> Self {
+        Self { column_count, spans: Vec::with_capacity(column_count * rows), unescaped: Vec::new() }
+    }
+
     /// One column with the given texts.
     pub fn of_texts(texts: impl IntoIterator<Item = Option<Vec<u8>>>) -> Self {
         let mut fields = Self::new(1);

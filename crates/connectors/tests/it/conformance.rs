@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use connectors::Position;
+use connectors::{Position, ReadLimit};
 
 use crate::rig::{Read, Source, id_name, schema, write_parquet};
 
@@ -59,6 +59,45 @@ fn csv_files() {
     write(folder.path(), &[("a.csv", first.as_bytes()), ("b.csv", second), ("c.csv", b"id,name"), ("d.csv", b"")]);
     let source = Source::file(&folder.path().join("*.csv"), id_name(), "CSV", &[("header", "true")]);
     check(&source, 2 + 80 + 2, 5);
+}
+
+/// Batches so large that the next ones are cut out while their values are read.
+#[test]
+fn large_batches_of_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |id: usize| match id % 1000 {
+        1 => format!("x{id},bad\n"),
+        2 => format!("\"{id}\",\"two\nlines\"\n"),
+        3 => format!("{id}\n"),
+        _ => format!("{id},name {id}\n"),
+    };
+    let text: String = (0..60_000).map(line).collect();
+    write(folder.path(), &[("a.csv", text.as_bytes()), ("b.csv", b"1,b\n"), ("c.csv", text.as_bytes())]);
+    let source = Source::file(&folder.path().join("*.csv"), id_name(), "csv", &[]);
+    let whole = source.all(1000);
+    assert_eq!((whole.rows.len(), whole.dead.len()), (2 * 59_880 + 1, 240));
+    let mut reader = source.open();
+    for max_rows in [5000, 16_384, 1_000_000] {
+        let read = source.all(max_rows);
+        assert!(read.rows == whole.rows && read.dead == whole.dead, "in batches of {max_rows}");
+        for from in read.marks.iter().step_by(read.marks.len() / 4 + 1) {
+            // What was read ahead of a position is forgotten with another position or limit.
+            reader.seek(&from.0).unwrap();
+            let first = reader.read(ReadLimit::rows(max_rows)).unwrap();
+            assert_eq!(&first.position, &reader.position());
+            let (row, dead) = (from.1 + first.rows.num_rows(), from.2 + first.dead_letters.len());
+            let mut rest = Read::default();
+            assert!(rest.drain(reader.as_mut(), 7777), "a finite source ends");
+            assert!(rest.rows == whole.rows[row..] && rest.dead == whole.dead[dead..], "on from {}", from.0);
+            let until = &read.marks[read.marks.len() / 2];
+            if until.1 >= from.1 {
+                reader.seek(&from.0).unwrap();
+                let range = Read::range(reader.as_mut(), &until.0, 4500);
+                assert!(range.rows == whole.rows[from.1..until.1], "rows from {} to {}", from.0, until.0);
+                assert!(range.dead == whole.dead[from.2..until.2], "dead letters from {} to {}", from.0, until.0);
+            }
+        }
+    }
 }
 
 #[test]

@@ -20,16 +20,30 @@ use super::fields::Fields;
 use crate::ConnectorError;
 
 /// A batch of so many rows is worth a second thread.
-const TWO_THREADS_ROWS: usize = 4096;
+pub const TWO_THREADS_ROWS: usize = 4096;
+
+/// How many threads read the values of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// The caller's: others read other batches meanwhile.
+    One,
+    /// Another one besides, if the batch is worth it.
+    Two,
+}
 
 /// What is wrong with which row; the first error of a row counts.
 pub type BadRows = BTreeMap<usize, String>;
 
 /// Reads all columns. The batch holds the good rows in their order.
-pub fn batch(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<(RecordBatch, BadRows), ConnectorError> {
+pub fn batch(
+    schema: &SchemaRef,
+    fields: &Fields,
+    block: &[u8],
+    threads: Threads,
+) -> Result<(RecordBatch, BadRows), ConnectorError> {
     let mut bad = BadRows::new();
     let mut columns = Vec::with_capacity(schema.fields().len());
-    for read in read_columns(schema, fields, block)? {
+    for read in read_columns(schema, fields, block, threads)? {
         columns.push(read.0);
         for (row, error) in read.1 {
             bad.entry(row).or_insert(error);
@@ -45,9 +59,13 @@ pub fn batch(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<(Recor
     Ok((rows.map_err(|error| ConnectorError::Schema(error.to_string()))?, bad))
 }
 
-/// Reads the columns, each with its bad rows. Every other column of a large batch is read by a
-/// second thread: reading values is most of the work of a text source.
-fn read_columns(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<Vec<(ArrayRef, BadRows)>, ConnectorError> {
+/// Reads the columns, each with its bad rows. A second thread, if there is to be one, reads every other column.
+fn read_columns(
+    schema: &SchemaRef,
+    fields: &Fields,
+    block: &[u8],
+    threads: Threads,
+) -> Result<Vec<(ArrayRef, BadRows)>, ConnectorError> {
     let read = |index: usize| {
         let (field, mut bad) = (schema.field(index), BadRows::new());
         let column = column(field, fields, index, block, &mut bad)?;
@@ -55,7 +73,7 @@ fn read_columns(schema: &SchemaRef, fields: &Fields, block: &[u8]) -> Result<Vec
         Ok((column, bad))
     };
     let count = schema.fields().len();
-    if fields.row_count() < TWO_THREADS_ROWS || count < 2 {
+    if threads == Threads::One || fields.row_count() < TWO_THREADS_ROWS || count < 2 {
         return (0..count).map(read).collect();
     }
     let (even, odd) = std::thread::scope(|scope| {
