@@ -47,6 +47,7 @@ impl Table {
             unique_key: definition.unique_key(),
             placement: None,
             key_groups: 0..256,
+            key_index: None,
             pins: Arc::clone(pins),
             store,
         });

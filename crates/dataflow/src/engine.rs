@@ -159,6 +159,7 @@ impl Engine {
             unique_key: None,
             placement: None,
             key_groups: 0..KEY_GROUP_COUNT as u16,
+            key_index: None,
             pins: Arc::clone(&self.options.pins),
             store: self.options.store.clone().filter(|_| options.restore),
         });

@@ -107,6 +107,7 @@ fn private_store(schema: SchemaRef, key: Vec<usize>, pins: &Arc<EpochPins>) -> A
         unique_key: Some(key),
         placement: None,
         key_groups: 0..256,
+        key_index: None,
         pins: Arc::clone(pins),
         store: None,
     })

@@ -146,6 +146,7 @@ impl Parts {
             unique_key,
             placement: Some(layout.placement.clone()),
             key_groups: owned_key_groups(shard.worker, shard.worker_count),
+            key_index: None,
             pins: Arc::clone(place.pins),
             store: place.store.cloned().filter(|_| place.restore),
         });

@@ -125,7 +125,8 @@ impl StateTable for RowStore {
 
     fn memory_bytes(&self) -> usize {
         let rows = self.rows.read();
-        rows.segments.memory_bytes() + rows.index.as_ref().map_or(0, |index| index.memory_bytes())
+        let keys = rows.keys.as_ref().map_or(0, |keys| keys.memory_bytes());
+        rows.segments.memory_bytes() + rows.index.as_ref().map_or(0, |index| index.memory_bytes()) + keys
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Weak};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use changelog::KEY_GROUP_COUNT;
 
+use super::RowStore;
 use super::checkpoint::{ID_BITS, VALUE_VERSION};
 use super::segment::Segment;
 use super::segments::{SEGMENT_BYTES_MAX, SEGMENT_ROWS_MAX};
-use super::{RowStore, Rows};
 use crate::keys::{state_row_key, state_table_prefix};
 use crate::loading::caught;
 use crate::{StateError, StateStore};
@@ -99,12 +99,8 @@ impl RowStore {
         let options = RecordBatchOptions::new().with_row_count(Some(row_count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.options.schema), columns, &options)?;
         let mut rows = self.rows.write();
-        let Rows { segments, .. } = &mut *rows;
-        segments.push(Segment::loaded(batch, segments.next_id(), slice.stored.clone()));
-        let number = segments.list().len() - 1;
-        if rows.index.is_some() {
-            self.add_to_index(&mut rows, number);
-        }
+        let first = rows.segments.next_id();
+        self.push_segment(&mut rows, Segment::loaded(batch, first, slice.stored));
         Ok(())
     }
 

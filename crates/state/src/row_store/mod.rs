@@ -12,6 +12,7 @@
 mod checkpoint;
 mod equality;
 mod index;
+mod keyed;
 mod load;
 mod read;
 mod segment;
@@ -31,6 +32,8 @@ use crate::{EpochPins, StateError, StateStore};
 use checkpoint::Frozen;
 use equality::rows_equal;
 use index::RowIndex;
+use keyed::KeyIndex;
+pub use keyed::{MatchCursor, Matches};
 use segment::{RowId, Segment};
 use segments::{Place, SEGMENT_ROWS_MAX, Segments};
 
@@ -51,6 +54,8 @@ pub struct RowStoreOptions {
     pub placement: Option<Vec<usize>>,
     /// The key groups that this shard owns. A table with one shard: `0..256`.
     pub key_groups: Range<u16>,
+    /// Columns that many rows may share and that rows are found by (`find_matches`); `Some` of no columns finds all rows.
+    pub key_index: Option<Vec<usize>>,
     /// Which epochs can be read.
     pub pins: Arc<EpochPins>,
     /// Where rows are loaded from, if they were checkpointed; `None` for a table that begins empty.
@@ -66,6 +71,15 @@ pub struct ApplyOutcome {
     pub retracted: u64,
     /// Retractions of rows that are not there: a fault of the caller.
     pub missing: u64,
+}
+
+/// The ids of the rows that a batch changed in a store with a key index.
+#[derive(Clone, Debug, Default)]
+pub struct ChangedRows {
+    /// Rows that began have ids from this on, in the batch's order; a row of weight n has n.
+    pub first_begun: u64,
+    /// Rows that ended.
+    pub ended: Vec<u64>,
 }
 
 /// Rows found by key.
@@ -98,6 +112,7 @@ struct Rows {
     segments: Segments,
     /// `None` until a row is to be found by it.
     index: Option<RowIndex>,
+    keys: Option<KeyIndex>,
     applied: Epoch,
     /// Rows with ids below this are stored, or will be by the checkpoint in flight.
     stored_below: RowId,
@@ -123,6 +138,7 @@ impl RowStore {
             rows: RwLock::new(Rows {
                 segments: Segments::default(),
                 index: options.unique_key.is_some().then(RowIndex::new),
+                keys: options.key_index.clone().map(KeyIndex::new),
                 applied: Epoch::ZERO,
                 stored_below: 0,
                 ended_stored: Vec::new(),
@@ -155,6 +171,22 @@ impl RowStore {
     /// # Panics
     /// If the batch's columns are not those of the store, or the epoch is below an earlier one.
     pub fn apply(&self, epoch: Epoch, batch: &ChangeBatch) -> Result<ApplyOutcome, StateError> {
+        self.apply_noting(epoch, batch, &mut ChangedRows::default())
+    }
+
+    /// As `apply`, and notes which rows began and ended.
+    ///
+    /// # Errors
+    /// As `apply`.
+    ///
+    /// # Panics
+    /// As `apply`.
+    pub fn apply_noting(
+        &self,
+        epoch: Epoch,
+        batch: &ChangeBatch,
+        changed: &mut ChangedRows,
+    ) -> Result<ApplyOutcome, StateError> {
         self.loading.wait()?;
         let mut outcome = ApplyOutcome::default();
         if batch.is_empty() {
@@ -166,10 +198,11 @@ impl RowStore {
         rows.applied = epoch;
         if let Some(inserted) = inserted {
             outcome.inserted = inserted.num_rows() as u64;
+            changed.first_begun = rows.segments.next_id();
             self.insert(&mut rows, epoch, &inserted);
         }
         if let Some((retracted, counts)) = retracted {
-            self.retract(&mut rows, epoch, &retracted, &counts, &mut outcome);
+            self.retract(&mut rows, epoch, &retracted, &counts, (&mut outcome, &mut changed.ended));
         }
         debug_assert_eq!(outcome.missing, 0, "a retracted row is there");
         self.tidy(&mut rows)?;
@@ -229,14 +262,19 @@ impl RowStore {
             let length = SEGMENT_ROWS_MAX.min(inserted.num_rows() - start);
             let slice = if length == inserted.num_rows() { inserted.clone() } else { inserted.slice(start, length) };
             let first = rows.segments.next_id();
-            rows.segments.push(Segment::new(slice, first, epoch));
-            if rows.index.is_some() {
-                self.add_to_index(rows, rows.segments.list().len() - 1);
-            }
+            self.push_segment(rows, Segment::new(slice, first, epoch));
         }
     }
 
-    /// Adds the live rows of a segment to the index.
+    /// Appends a segment, with its rows in the indexes.
+    fn push_segment(&self, rows: &mut Rows, segment: Segment) {
+        rows.segments.push(if rows.keys.is_some() { segment.with_links() } else { segment });
+        let number = rows.segments.list().len() - 1;
+        self.add_to_index(rows, number);
+        self.add_to_keys(rows, number);
+    }
+
+    /// Adds the live rows of a segment to the index, if there is one.
     fn add_to_index(&self, rows: &mut Rows, number: usize) {
         let Rows { segments, index: Some(index), .. } = rows else { return };
         let segment = &segments.list()[number];
@@ -270,7 +308,7 @@ impl RowStore {
         epoch: Epoch,
         retracted: &RecordBatch,
         counts: &[u64],
-        outcome: &mut ApplyOutcome,
+        (outcome, ended): (&mut ApplyOutcome, &mut Vec<RowId>),
     ) {
         if rows.index.is_none() {
             rows.index = Some(RowIndex::new());
@@ -281,22 +319,29 @@ impl RowStore {
             let columns = self.canonical_columns(retracted, &self.placement);
             hashes_of(&columns, retracted.num_rows())
         });
+        let keys = rows.keys.as_ref().map(|index| self.canonical_columns(retracted, &index.columns));
+        let key_hashes = keys.as_ref().map(|keys| hashes_of(keys, retracted.num_rows()));
         for (row, hash) in hashes.iter().enumerate() {
             if row % RETRACTIONS_PER_LOCK == RETRACTIONS_PER_LOCK - 1 {
                 RwLockWriteGuard::bump(rows);
             }
             let key_group = self.stored_key_group(placement_hashes.as_ref().map_or(*hash, |hashes| hashes[row]));
             for _ in 0..counts[row] {
-                if self.retract_one(rows, epoch, retracted, row, *hash, key_group) {
-                    outcome.retracted += 1;
-                } else {
+                let Some(at) = self.retract_one(rows, epoch, retracted, row, *hash, key_group) else {
                     outcome.missing += 1;
+                    continue;
+                };
+                outcome.retracted += 1;
+                if let (Some(keys), Some(hashes)) = (&keys, &key_hashes) {
+                    let Rows { segments, keys: Some(index), .. } = &mut **rows else { continue };
+                    ended.push(segments.list()[at.0].id(at.1));
+                    self.leave_key(segments, index, at, (keys, row), hashes[row]);
                 }
             }
         }
     }
 
-    /// Ends one row equal to row `row` of `retracted`; false if there is none.
+    /// Ends one row equal to row `row` of `retracted` and says where it is; `None` if there is none.
     fn retract_one(
         &self,
         rows: &mut Rows,
@@ -305,8 +350,8 @@ impl RowStore {
         row: usize,
         hash: u64,
         key_group: KeyGroup,
-    ) -> bool {
-        let Rows { segments, index: Some(index), .. } = rows else { return false };
+    ) -> Option<Place> {
+        let Rows { segments, index: Some(index), .. } = rows else { return None };
         let key_columns: Vec<&ArrayRef> = self.index_columns.iter().map(|column| retracted.column(*column)).collect();
         let newest = index.newest(hash, |id| {
             segments.locate(id).is_some_and(|(number, place)| {
@@ -316,7 +361,7 @@ impl RowStore {
         });
         let (mut newer, mut candidate) = (None, newest);
         while let Some(id) = candidate {
-            let Some(at) = segments.locate(id) else { return false };
+            let at = segments.locate(id)?;
             let columns = segments.list()[at.0].rows().columns();
             if segments.is_live(at) && rows_equal(columns, at.1, retracted.columns(), row) {
                 let segment = &segments.list()[at.0];
@@ -337,11 +382,11 @@ impl RowStore {
                     }
                 }
                 segments.set_end(at, epoch);
-                return true;
+                return Some(at);
             }
             (newer, candidate) = (Some(id), index.previous(id));
         }
-        false
+        None
     }
 
     /// The canonical columns of the index.

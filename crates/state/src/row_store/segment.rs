@@ -4,6 +4,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use changelog::Epoch;
 
+use super::keyed::Links;
 use crate::StateError;
 
 /// The end of a row that has none.
@@ -24,6 +25,8 @@ pub(super) struct Segment {
     begins: Begins,
     /// The epoch from which each row is gone, or `LIVE`; `None` while all live.
     ends: Option<Vec<u64>>,
+    /// Each row's neighbours in its key, if rows are found by one.
+    links: Option<Vec<Links>>,
     /// Rows that ended by the retained epoch: nobody can see them any more.
     pub(super) reclaimable_count: usize,
 }
@@ -53,7 +56,7 @@ impl Segment {
     /// Rows that begin in `epoch`, with ids from `first` on.
     pub(super) fn new(rows: RecordBatch, first: RowId, epoch: Epoch) -> Segment {
         let (ids, begins) = (Ids::From(first), Begins::All(epoch.0));
-        Segment { rows, ids, stored: None, begins, ends: None, reclaimable_count: 0 }
+        Segment { rows, ids, stored: None, begins, ends: None, links: None, reclaimable_count: 0 }
     }
 
     /// Rows that were there from the beginning, and where each is stored.
@@ -111,6 +114,24 @@ impl Segment {
         self.stored.as_ref().map(|stored| stored[place]).filter(|at| *at != OWN_ID)
     }
 
+    /// Keeps links for the rows from now on.
+    pub(super) fn with_links(mut self) -> Segment {
+        self.links = Some(vec![Links::ALONE; self.row_count()]);
+        self
+    }
+
+    #[inline]
+    pub(super) fn links(&self, place: usize) -> Links {
+        self.links.as_ref().map_or(Links::ALONE, |links| links[place])
+    }
+
+    #[inline]
+    pub(super) fn set_links(&mut self, place: usize, to: Links) {
+        if let Some(links) = &mut self.links {
+            links[place] = to;
+        }
+    }
+
     /// Ends a live row.
     pub(super) fn set_end(&mut self, place: usize, epoch: Epoch) {
         let row_count = self.row_count();
@@ -154,6 +175,10 @@ impl Segment {
                 Begins::Each(epochs) => Begins::Each(kept(epochs)),
             },
             ends: Some(kept(ends)),
+            links: self
+                .links
+                .as_ref()
+                .map(|links| links.iter().zip(&keep).filter(|(_, k)| **k).map(|(l, _)| *l).collect()),
             rows: filter_record_batch(&self.rows, &BooleanArray::from(keep))?,
             reclaimable_count: 0,
         };
@@ -176,6 +201,10 @@ impl Segment {
             stored: any_stored.then(|| each(&|s, at| s.stored(at).unwrap_or(OWN_ID))),
             begins: Begins::Each(each(&Segment::begin)),
             ends: any_ended.then(|| each(&Segment::end)),
+            links: segments[0]
+                .links
+                .is_some()
+                .then(|| segments.iter().flat_map(|s| s.links.iter().flatten().copied()).collect()),
             reclaimable_count: segments.iter().map(|s| s.reclaimable_count).sum(),
         };
         segment.simplify(retained);
@@ -218,6 +247,7 @@ impl Segment {
         };
         let words =
             ids + begins + self.ends.as_ref().map_or(0, Vec::capacity) + self.stored.as_ref().map_or(0, Vec::capacity);
+        let words = words + self.links.as_ref().map_or(0, |links| 2 * links.capacity());
         columns + words * size_of::<u64>() + size_of::<Segment>()
     }
 }

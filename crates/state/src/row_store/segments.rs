@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use changelog::Epoch;
 
+use super::keyed::Links;
 use super::segment::{LIVE, RowId, Segment};
 use crate::StateError;
 
@@ -84,6 +85,16 @@ impl Segments {
     #[inline]
     pub(super) fn is_visible(&self, (number, place): Place, epoch: Epoch) -> bool {
         self.list[number].begin(place) <= epoch.0 && self.list[number].end(place) > epoch.0
+    }
+
+    #[inline]
+    pub(super) fn links(&self, (number, place): Place) -> Links {
+        self.list[number].links(place)
+    }
+
+    #[inline]
+    pub(super) fn set_links(&mut self, (number, place): Place, links: Links) {
+        self.list[number].set_links(place, links);
     }
 
     /// Appends a segment whose ids begin at `next_id`.

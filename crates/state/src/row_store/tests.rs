@@ -66,6 +66,7 @@ fn open(
         unique_key: unique.then(|| vec![0]),
         placement: None,
         key_groups,
+        key_index: None,
         pins: Arc::clone(pins),
         store,
     })
@@ -391,6 +392,7 @@ fn readers_see_whole_epochs_while_rows_change() {
             unique_key: Some(vec![0]),
             placement: None,
             key_groups: 0..256,
+            key_index: None,
             pins: Arc::clone(pins),
             store,
         })
@@ -475,6 +477,7 @@ fn rows_without_columns_are_rows() {
             unique_key: None,
             placement: None,
             key_groups: 0..256,
+            key_index: None,
             pins: Arc::clone(&pins),
             store,
         })
