@@ -3,8 +3,14 @@
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;
 use dataflow::{DataflowPlan, OperatorSpec};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Optimizer, OptimizerContext};
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::sqlparser::ast;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,6 +43,7 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
     let plan = guard::guard(bound.plan).map_err(convert)?;
     let unsupported = |construct: Construct| construct.refuse(query);
     Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
+    let plan = order_joins(plan).map_err(convert)?;
     // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
     let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
     let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
@@ -50,6 +57,17 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
         }
     }
     Ok(ViewPlan { plan, schema: bound.schema, inputs, named: bound.named })
+}
+
+/// Of a plan with joins: conditions become those of the joins that they belong to or go below them, and relations are joined
+/// in an order in which each has a condition with those before it, where there is one.
+fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
+        return Ok(plan);
+    }
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(EliminateCrossJoin::new()), Arc::new(EliminateOuterJoin::new()), Arc::new(PushDownFilter::new())];
+    guard::order_filters(Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?)
 }
 
 /// The columns of a query, and the relations it names: what a plain view needs to be created.

@@ -5,6 +5,7 @@ pub mod constants;
 pub mod expand;
 pub mod filter;
 pub mod input;
+pub mod join;
 pub mod keyed;
 pub mod output;
 pub mod preaggregate;

@@ -15,8 +15,6 @@ use crate::{RelationKind, identifier};
 /// A construct that a materialized view cannot have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Construct {
-    /// A join, in any form.
-    Join,
     /// LIMIT, OFFSET or FETCH.
     Limit,
     /// A window function.
@@ -67,7 +65,6 @@ impl Construct {
     /// 0A000, with the construct's name and its place in the query.
     pub fn refuse(&self, query: &ast::Query) -> SqlError {
         let what = match self {
-            Construct::Join => "JOIN".to_owned(),
             Construct::Limit => "LIMIT".to_owned(),
             Construct::Window => "a window function".to_owned(),
             Construct::Subquery => "a subquery in an expression".to_owned(),
@@ -90,7 +87,6 @@ impl Construct {
 
 fn refused_node(node: &LogicalPlan) -> Option<Construct> {
     match node {
-        LogicalPlan::Join(_) => Some(Construct::Join),
         LogicalPlan::Limit(_) => Some(Construct::Limit),
         LogicalPlan::Sort(sort) if sort.fetch.is_some() => Some(Construct::Limit),
         LogicalPlan::Window(_) => Some(Construct::Window),
@@ -106,6 +102,7 @@ fn refused_node(node: &LogicalPlan) -> Option<Construct> {
         | LogicalPlan::Filter(_)
         | LogicalPlan::Aggregate(_)
         | LogicalPlan::Union(_)
+        | LogicalPlan::Join(_)
         | LogicalPlan::Sort(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Values(_)
@@ -165,7 +162,6 @@ impl Visitor for Finder<'_> {
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
         let start = match self.construct {
-            Construct::Join => join_start(select),
             Construct::DistinctOn => match &select.distinct {
                 Some(ast::Distinct::On(exprs)) => exprs.first().map(|e| e.span().start),
                 _ => None,
@@ -231,10 +227,4 @@ fn limit_start(clause: &ast::LimitClause) -> Option<Location> {
         ast::LimitClause::OffsetCommaLimit { limit, .. } => Some(limit.span().start),
         ast::LimitClause::LimitOffset { .. } => None,
     }
-}
-
-/// Where the second relation of the first join stands.
-fn join_start(select: &ast::Select) -> Option<Location> {
-    let joined = select.from.iter().find_map(|t| t.joins.first()).map(|j| j.relation.span().start);
-    joined.or_else(|| select.from.get(1).map(|t| t.relation.span().start))
 }

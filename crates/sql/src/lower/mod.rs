@@ -9,6 +9,7 @@
 mod constants;
 mod construct;
 mod expression;
+mod join;
 mod unnest;
 
 use std::sync::Arc;
@@ -131,6 +132,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty_relation(empty),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Join(join) => self.join(join),
             other => match Construct::refused_in(other) {
                 Ok(Some(construct)) => Err(self.refuse(&construct)),
                 _ => Err(self.refuse(&Construct::Other(other.display().to_string()))),

@@ -5,6 +5,7 @@
 //! 1. A right side that can fail goes into a CASE, whose branches are evaluated only for the rows that come to them.
 //! 2. In WHERE and HAVING, conjuncts before the first that can fail stay a plain conjunction, which rules may take
 //!    apart; from that one on they become one CASE that stays whole and keeps their order.
+//!    Those of a join's condition that cannot fail all come first.
 //! 3. An argument of an aggregate with FILTER that can fail goes into a CASE on the filter.
 //! 4. After filters have been moved and merged, `order_filters` puts those that cannot fail first.
 
@@ -24,6 +25,10 @@ pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Filter(mut filter) => {
                 filter.predicate = filter_predicate(filter.predicate)?;
                 LogicalPlan::Filter(filter)
+            }
+            LogicalPlan::Join(mut join) => {
+                join.filter = join.filter.map(join_condition).transpose()?;
+                LogicalPlan::Join(join)
             }
             other => other,
         };
@@ -60,6 +65,14 @@ fn filter_predicate(predicate: Expr) -> Result<Expr> {
     let risky = conjuncts.split_off(first);
     let atomic = nest(risky)?;
     conjuncts.extend(atomic);
+    Ok(conjunction(conjuncts).unwrap_or_else(|| lit(true)))
+}
+
+/// The condition of a join: what can't fail comes first and stays a plain conjunction, where the join's keys are found.
+fn join_condition(condition: Expr) -> Result<Expr> {
+    let (risky, mut conjuncts): (Vec<_>, Vec<_>) =
+        split_conjunction_owned(condition).into_iter().partition(is_fallible);
+    conjuncts.extend(nest(risky)?);
     Ok(conjunction(conjuncts).unwrap_or_else(|| lit(true)))
 }
 

@@ -5,6 +5,8 @@
 //!    so that a row leaves its key in the same time whether the key has one row or a million.
 //! 3. `find_matches` follows the links, for a batch of keys at once and some matches at a time.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::interleave;
 use arrow::error::ArrowError;
@@ -263,6 +265,27 @@ impl RowStore {
         Ok(hashes.iter().enumerate().map(count).collect())
     }
 
+    /// The live rows with these ids, in their order.
+    ///
+    /// # Errors
+    /// If text grows past what Arrow can hold.
+    ///
+    /// # Panics
+    /// If a row is not there.
+    pub fn rows_of(&self, ids: &[u64]) -> Result<RecordBatch, StateError> {
+        let rows = self.rows.read();
+        let mut used = BTreeMap::new();
+        let mut places = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some((number, place)) = rows.segments.locate(*id) else { panic!("row {id} is there") };
+            let next = used.len();
+            used.entry(number).or_insert_with(|| (next, rows.segments.list()[number].rows().clone()));
+            places.push((number, place));
+        }
+        drop(rows);
+        self.gather(&used, &places)
+    }
+
     fn newest(&self, segments: &Segments, index: &KeyIndex, keys: &[ArrayRef], hash: u64, position: usize) -> RowId {
         let same = |e: &Entry| e.hash == hash && self.has_key(segments, e.newest, &index.columns, keys, position);
         index.parts[KeyIndex::part(hash)].find(hash, same).map_or(NONE, |entry| entry.newest)
@@ -279,7 +302,6 @@ impl RowStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use arrow::array::{AsArray, Int64Array};

@@ -154,7 +154,11 @@ impl RowStore {
         }
     }
 
-    fn gather(&self, used: &BTreeMap<usize, (usize, RecordBatch)>, found: &[Place]) -> Result<RecordBatch, StateError> {
+    pub(super) fn gather(
+        &self,
+        used: &BTreeMap<usize, (usize, RecordBatch)>,
+        found: &[Place],
+    ) -> Result<RecordBatch, StateError> {
         let schema = self.schema();
         if found.is_empty() {
             return Ok(RecordBatch::new_empty(schema));

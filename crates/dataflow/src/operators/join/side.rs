@@ -1,0 +1,123 @@
+//! One side of a join: its rows, found by the join key, and how many matches they have where that is counted.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use changelog::{ChangeBatch, Epoch, canonical_key, hash_columns};
+use hashbrown::HashMap;
+use state::{ChangedRows, RowStore, RowStoreOptions};
+
+use super::Join;
+use crate::operators::aggregate::external;
+use crate::operators::keyed::KeyedShard;
+
+/// The rows of one side on one worker.
+#[derive(Debug)]
+pub(super) struct Side {
+    schema: SchemaRef,
+    store: Arc<RowStore>,
+    keys: Vec<usize>,
+    /// The keys in which a NULL keeps a row from matching.
+    strict: Vec<usize>,
+    /// For a side that shows its matches under a further condition: by row, how many there are. Rows that
+    /// were read back from a checkpoint are missing until they are first asked for.
+    pub match_counts: Option<HashMap<u64, i64>>,
+}
+
+/// A batch's keys.
+pub(super) struct Keys {
+    /// In canonical form.
+    pub columns: Vec<ArrayRef>,
+    pub hashes: Vec<u64>,
+    /// Rows that can match; `None`: all.
+    pub matchable: Option<NullBuffer>,
+}
+
+impl Keys {
+    pub fn can_match(&self, row: usize) -> bool {
+        self.matchable.as_ref().is_none_or(|valid| valid.is_valid(row))
+    }
+
+    /// Columns and hashes, as the other side's store takes them.
+    pub fn probe(&self) -> (&[ArrayRef], &[u64]) {
+        (&self.columns, &self.hashes)
+    }
+}
+
+impl Side {
+    pub fn new(join: &Join, input: usize, shard: &KeyedShard) -> Side {
+        let (schema, _) = &shard.inputs[input];
+        let keys = join.keys[input].clone();
+        let store = RowStore::new(RowStoreOptions {
+            id: shard.state_tables[input],
+            schema: Arc::clone(schema),
+            unique_key: None,
+            placement: Some(keys.clone()),
+            key_groups: shard.key_groups.clone(),
+            key_index: Some(keys.clone()),
+            pins: Arc::clone(&shard.pins),
+            store: shard.store.clone(),
+        });
+        let strict = keys.iter().zip(&join.null_safe).filter(|(_, safe)| !**safe).map(|(key, _)| *key).collect();
+        let counts = join.residual.is_some() && join.kind.shows_matches(input);
+        Side { schema: Arc::clone(schema), store, keys, strict, match_counts: counts.then(HashMap::new) }
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub fn store(&self) -> &Arc<RowStore> {
+        &self.store
+    }
+
+    /// The keys of this side's rows.
+    pub fn keys_of(&self, rows: &RecordBatch, hashes: Option<&[u64]>) -> Keys {
+        let columns: Vec<ArrayRef> = self.keys.iter().map(|column| canonical_key(rows.column(*column))).collect();
+        let hashes = match hashes {
+            Some(hashes) => hashes.to_vec(),
+            None => {
+                let mut hashes = Vec::new();
+                hash_columns(&columns, rows.num_rows(), &mut hashes);
+                hashes
+            }
+        };
+        let nulls = self.strict.iter().map(|column| rows.column(*column).logical_nulls());
+        let matchable = nulls.fold(None, |all, next| NullBuffer::union(all.as_ref(), next.as_ref()));
+        Keys { columns, hashes, matchable: matchable.filter(|nulls| nulls.null_count() > 0) }
+    }
+
+    /// Keeps a batch's changes; `matches` are how many each of its rows has, where that is counted.
+    pub fn keep(&mut self, epoch: Epoch, batch: &ChangeBatch, keys: &Keys, matches: &[i64]) -> Result<(), ArrowError> {
+        let kept;
+        let batch = match &keys.matchable {
+            None => batch,
+            Some(valid) => {
+                kept = batch.filter(&BooleanArray::new(valid.inner().clone(), None))?;
+                &kept
+            }
+        };
+        let mut changed = ChangedRows::default();
+        let outcome = self.store.apply_noting(epoch, batch, &mut changed).map_err(external)?;
+        if outcome.missing > 0 {
+            let message = format!("{} retractions of rows that a join does not have", outcome.missing);
+            return Err(ArrowError::ComputeError(message));
+        }
+        let Some(counts) = &mut self.match_counts else { return Ok(()) };
+        for id in &changed.ended {
+            counts.remove(id);
+        }
+        let matches = (0..keys.hashes.len()).filter(|row| keys.can_match(*row)).map(|row| matches[row]);
+        let mut id = changed.first_begun;
+        for (row, matches) in matches.enumerate() {
+            for _ in 0..batch.weight(row).max(0) {
+                counts.insert(id, matches);
+                id += 1;
+            }
+        }
+        Ok(())
+    }
+}
