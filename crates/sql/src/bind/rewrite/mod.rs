@@ -112,7 +112,7 @@ impl VisitorMut for Rewriter {
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
         name::name_columns(&mut select.projection);
         from::series_in_list(&mut select.projection);
-        step(from::lateral_functions(&mut select.from))
+        step(from::refuse_merged_columns(&select.from).and_then(|()| from::lateral_functions(&mut select.from)))
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
