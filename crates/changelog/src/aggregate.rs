@@ -184,6 +184,30 @@ pub trait Accumulator: Send + Sync + Debug {
         Ok(())
     }
 
+    /// Whether the side state is rows of values with counts that are saved one by one: then `save` and `load` are for
+    /// moving a group as a whole, and checkpoints take and load rows through the methods below.
+    fn has_side_rows(&self) -> bool {
+        false
+    }
+
+    /// From now on remembers which side rows change, for `take_changed_rows`. Called before anything is folded.
+    fn track_changes(&mut self) {}
+
+    /// Calls `row` with the key and the count of each of the slot's side rows that changed since it was last taken; a
+    /// count of 0 is a row that is gone. Nothing is taken in while an epoch is half folded.
+    fn take_changed_rows(&mut self, _slot: u32, _row: &mut dyn FnMut(&[u8], i64)) {}
+
+    /// Counts a row that was taken as changed again: what was taken did not become durable.
+    fn mark_changed(&mut self, _slot: u32, _key: &[u8]) {}
+
+    /// Takes in one side row of a slot as it was stored.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with the key.
+    fn load_row(&mut self, _slot: u32, _key: &[u8], _count: i64) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Forgets the slot's side state, so that another group can have the slot.
     fn clear(&mut self, _slot: u32) {}
 
@@ -212,6 +236,12 @@ pub trait AggregateFunction: Send + Sync + Debug {
 
     /// A new accumulator without groups, for an input of this mode.
     fn accumulator(&self, mode: ChangelogMode) -> Box<dyn Accumulator>;
+
+    /// What tells this function from another of the same name over the same arguments: directions, constants. Part of
+    /// the stored format.
+    fn parameters(&self) -> String {
+        String::new()
+    }
 
     /// Whether the result is just the number of the group's rows, as `count(*)`.
     fn counts_rows(&self) -> bool {

@@ -2,9 +2,13 @@
 //!
 //! Key: the key group (one byte), then the key as `RowCodec` bytes. Value: the version byte 1; the group's row count
 //! and each accumulator's words as zigzag varints; then, for each accumulator with side state, a varint length and
-//! that many bytes.
+//! that many bytes (none for one whose side state is rows).
+//!
+//! A side row's key is that of its group, the accumulator's place (2 bytes, big-endian) and the row's own key; its value is
+//! its count as a varint. No group's key begins with another's, and side rows follow their group's row.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::ArrayRef;
@@ -25,11 +29,42 @@ pub(super) struct Frozen {
     slots: Vec<u64>,
     /// Side state as of the epoch, of the changed slots.
     side: HashMap<u32, Vec<u8>>,
+    side_rows: Arc<SideRows>,
     /// Slots below this one are written.
     written: AtomicU32,
     /// Records as of the epoch that the undo logs no longer have, and where each slot's is (plus one; 0: nowhere).
     kept: Vec<u64>,
     places: Vec<u32>,
+}
+
+/// Changed side rows as of a checkpoint's epoch, in the order of their slots.
+#[derive(Debug, Default)]
+struct SideRows {
+    slots: Vec<u32>,
+    counts: Vec<i64>,
+    /// Place of the accumulator and key of each row.
+    keys: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl SideRows {
+    fn take(accumulators: &mut [Box<dyn Accumulator>], slot: u32, rows: &mut SideRows) {
+        for (place, accumulator) in accumulators.iter_mut().enumerate().filter(|(_, a)| a.has_side_rows()) {
+            accumulator.take_changed_rows(slot, &mut |key, count| {
+                rows.slots.push(slot);
+                rows.counts.push(count);
+                rows.keys.extend_from_slice(&(place as u16).to_be_bytes());
+                rows.keys.extend_from_slice(key);
+                rows.ends.push(rows.keys.len());
+            });
+        }
+    }
+
+    /// The accumulator's place and the key of a row.
+    fn key(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.keys[start..self.ends[row]]
+    }
 }
 
 impl Frozen {
@@ -76,25 +111,30 @@ impl StateTable for GroupTable {
         let fresh = vec![0; groups.records.changed.len()];
         let slots = std::mem::replace(&mut groups.records.changed, fresh);
         let mut side = HashMap::new();
+        let mut side_rows = SideRows::default();
         if self.has_side_state {
             for slot in set_bits(&slots) {
                 let mut bytes = Vec::new();
                 save_side(&groups.accumulators, slot, &mut bytes);
                 side.insert(slot, bytes);
+                SideRows::take(&mut groups.accumulators, slot, &mut side_rows);
             }
         }
         let written = AtomicU32::new(0);
-        groups.frozen = Some(Frozen { epoch, slots, side, written, kept: Vec::new(), places: Vec::new() });
+        let side_rows = Arc::new(side_rows);
+        groups.frozen = Some(Frozen { epoch, slots, side, side_rows, written, kept: Vec::new(), places: Vec::new() });
     }
 
     fn write_checkpoint(
         &self,
         put: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        let all: Vec<u32> = match &self.groups.read().frozen {
-            Some(frozen) => set_bits(&frozen.slots).collect(),
+        let (all, side): (Vec<u32>, Arc<SideRows>) = match &self.groups.read().frozen {
+            Some(frozen) => (set_bits(&frozen.slots).collect(), Arc::clone(&frozen.side_rows)),
             None => return Ok(()),
         };
+        let mut next_side = 0;
+        let mut value = Vec::new();
         let mut rows = StoredRows::default();
         for slots in all.chunks(BLOCK_SLOTS) {
             let keys = self.stored_rows(slots, &mut rows)?;
@@ -111,6 +151,15 @@ impl StateTable for GroupTable {
                 }
                 put(&key, (*end > start).then(|| &rows.bytes[start..*end]))?;
                 start = *end;
+                let group_key = key.len();
+                while side.slots.get(next_side) == Some(&slots[at]) {
+                    key.truncate(group_key);
+                    key.extend_from_slice(side.key(next_side));
+                    value.clear();
+                    push_varint(&mut value, side.counts[next_side] as u64);
+                    put(&key, (side.counts[next_side] != 0).then_some(value.as_slice()))?;
+                    next_side += 1;
+                }
             }
         }
         Ok(())
@@ -122,6 +171,11 @@ impl StateTable for GroupTable {
         if !durable {
             for (changed, again) in groups.records.changed.iter_mut().zip(frozen.slots) {
                 *changed |= again;
+            }
+            let side = frozen.side_rows;
+            for (row, slot) in side.slots.iter().enumerate() {
+                let (place, key) = place_and_key(side.key(row)).unwrap_or_default();
+                groups.accumulators[place].mark_changed(*slot, key);
             }
         }
     }
@@ -194,17 +248,46 @@ impl GroupTable {
         for accumulator in groups.accumulators.iter_mut().filter(|a| a.has_side_state()) {
             let length = take_varint(&mut rest).ok_or_else(short)? as usize;
             let bytes = rest.get(..length).ok_or_else(short)?;
-            accumulator.load(slot, bytes).map_err(|reason| damaged(&reason))?;
+            if !(accumulator.has_side_rows() && bytes.is_empty()) {
+                accumulator.load(slot, bytes).map_err(|reason| damaged(&reason))?;
+            }
             rest = &rest[length..];
         }
         if rest.is_empty() { Ok(()) } else { Err(damaged("bytes left over")) }
     }
+
+    /// Takes in a stored side row of a slot; `key` is what follows the group's key.
+    pub(super) fn read_side_row(
+        &self,
+        groups: &mut Groups,
+        slot: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StateError> {
+        let damaged = |reason: &str| StateError::Damaged {
+            place: format!("state table {:016x}", self.id.0),
+            reason: reason.to_owned(),
+        };
+        let (place, key) = place_and_key(key).ok_or_else(|| damaged("side row's key cut short"))?;
+        let accumulator = groups.accumulators.get_mut(place).filter(|a| a.has_side_rows());
+        let accumulator = accumulator.ok_or_else(|| damaged("side row of no accumulator"))?;
+        let mut rest = value;
+        let count = take_varint(&mut rest).ok_or_else(|| damaged("side row's count cannot be read"))?;
+        accumulator.load_row(slot, key, count as i64).map_err(|reason| damaged(&reason))
+    }
+}
+
+fn place_and_key(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (place, key) = bytes.split_first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*place).into(), key))
 }
 
 fn save_side(accumulators: &[Box<dyn Accumulator>], slot: u32, bytes: &mut Vec<u8>) {
     for accumulator in accumulators.iter().filter(|a| a.has_side_state()) {
         let mut own = Vec::new();
-        accumulator.save(slot, &mut own);
+        if !accumulator.has_side_rows() {
+            accumulator.save(slot, &mut own);
+        }
         push_varint(bytes, own.len() as u64);
         bytes.extend_from_slice(&own);
     }

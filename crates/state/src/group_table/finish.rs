@@ -142,10 +142,13 @@ impl GroupTable {
     }
 }
 
-/// Clears `same` where two columns differ; columns that cannot be compared count as different.
+/// Clears `same` where two columns differ.
 fn mark_different(before: &ArrayRef, after: &ArrayRef, same: &mut [bool]) {
     match arrow::compute::kernels::cmp::not_distinct(before, after) {
         Ok(equal) => same.iter_mut().enumerate().for_each(|(at, same)| *same &= equal.value(at)),
-        Err(_) => same.fill(false),
+        // Lists have no such kernel.
+        Err(_) => same.iter_mut().enumerate().for_each(|(at, same)| {
+            *same &= before.slice(at, 1).as_ref() == after.slice(at, 1).as_ref();
+        }),
     }
 }

@@ -102,6 +102,7 @@ pub struct GroupTable {
     /// Where each accumulator's words begin in a record.
     offsets: Vec<usize>,
     has_side_state: bool,
+    has_side_rows: bool,
     fallible: bool,
     pins: Arc<EpochPins>,
     store: Option<Arc<dyn StateStore>>,
@@ -138,6 +139,7 @@ impl GroupTable {
         let key_types: Vec<DataType> =
             options.schema.fields()[..options.key_count].iter().map(|f| f.data_type().clone()).collect();
         assert_eq!(options.schema.fields().len(), options.key_count + options.accumulators.len(), "a column each");
+        assert!(options.accumulators.len() <= usize::from(u16::MAX), "a side row's key has two bytes for the place");
         let key_form = KeyForm::of(&key_types);
         let mut width = HEADER + key_form.word_count();
         let mut offsets = Vec::new();
@@ -146,12 +148,16 @@ impl GroupTable {
             width += accumulator.word_count();
         }
         let restore = options.restore && options.store.is_some();
+        let mut accumulators = options.accumulators;
+        if options.store.is_some() {
+            accumulators.iter_mut().for_each(|accumulator| accumulator.track_changes());
+        }
         let mut records = GroupRecords::new(width, options.store.is_some());
         let owns_global = options.key_count == 0 && options.key_groups.contains(&0);
         if owns_global {
             records.add_slot(0);
         }
-        let side_count = options.accumulators.iter().filter(|a| a.has_side_state()).count();
+        let side_count = accumulators.iter().filter(|a| a.has_side_state()).count();
         let table = Arc::new(GroupTable {
             id: options.id,
             key_count: options.key_count,
@@ -161,7 +167,8 @@ impl GroupTable {
             width,
             offsets,
             has_side_state: side_count > 0,
-            fallible: options.accumulators.iter().any(|a| a.fallible()),
+            has_side_rows: accumulators.iter().any(|a| a.has_side_rows()),
+            fallible: accumulators.iter().any(|a| a.fallible()),
             pins: options.pins,
             store: options.store,
             key_groups: options.key_groups,
@@ -169,9 +176,9 @@ impl GroupTable {
             loading: Loading::new(!restore || options.key_count == 0),
             groups: RwLock::new(Groups {
                 records,
-                old_results: vec![Vec::new(); options.accumulators.len()],
-                old_errors: vec![Vec::new(); options.accumulators.len()],
-                accumulators: options.accumulators,
+                old_results: vec![Vec::new(); accumulators.len()],
+                old_errors: vec![Vec::new(); accumulators.len()],
+                accumulators,
                 emptied: Vec::new(),
                 frozen: None,
                 announced: restore,

@@ -1,6 +1,6 @@
 //! Random epochs against a map, with readers that hold past epochs, checkpoints written beside them, and openings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -67,11 +67,75 @@ impl Accumulator for SumBeside {
     }
 }
 
+/// The same sum from values with counts, each a side row.
+#[derive(Debug, Default)]
+struct SumOfRows {
+    counts: BTreeMap<(u32, i64), i64>,
+    changed: BTreeSet<(u32, i64)>,
+}
+
+impl Accumulator for SumOfRows {
+    fn word_count(&self) -> usize {
+        0
+    }
+
+    fn fold(&mut self, _groups: &mut GroupWords<'_>, slots: &[u32], arguments: &[ArrayRef], weights: Weights<'_>) {
+        let values = arguments[0].as_primitive::<Int64Type>();
+        for (row, slot) in slots.iter().enumerate() {
+            let key = (*slot, values.value(row));
+            *self.counts.entry(key).or_insert(0) += weights.map_or(1, |w| w[row]);
+            self.changed.insert(key);
+        }
+        self.counts.retain(|_, count| *count != 0);
+    }
+
+    fn finish(&self, records: &Records<'_>) -> Finished {
+        let sum = |slot: &u32| {
+            let rows = self.counts.range((*slot, i64::MIN)..=(*slot, i64::MAX));
+            rows.map(|((_, value), count)| value * count).sum::<i64>()
+        };
+        let values: ArrayRef =
+            Arc::new(records.slots().iter().map(sum).collect::<Vec<_>>().into_iter().collect::<Int64Array>());
+        values.into()
+    }
+
+    fn has_side_state(&self) -> bool {
+        true
+    }
+
+    fn has_side_rows(&self) -> bool {
+        true
+    }
+
+    fn take_changed_rows(&mut self, slot: u32, row: &mut dyn FnMut(&[u8], i64)) {
+        for key in self.changed.extract_if((slot, i64::MIN)..=(slot, i64::MAX), |_| true) {
+            row(&key.1.to_be_bytes(), self.counts.get(&key).copied().unwrap_or(0));
+        }
+    }
+
+    fn mark_changed(&mut self, slot: u32, key: &[u8]) {
+        self.changed.insert((slot, i64::from_be_bytes(key.try_into().expect("eight bytes"))));
+    }
+
+    fn load_row(&mut self, slot: u32, key: &[u8], count: i64) -> Result<(), String> {
+        let key = key.try_into().map_err(|_| "not eight bytes")?;
+        let before = self.counts.insert((slot, i64::from_be_bytes(key)), count);
+        assert_eq!(before, None, "each row is loaded once");
+        Ok(())
+    }
+
+    fn clear(&mut self, slot: u32) {
+        assert!(self.counts.range((slot, i64::MIN)..=(slot, i64::MAX)).next().is_none(), "an empty group has no rows");
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum KeyKind {
     Word,
     Nullable,
     Text,
+    /// As `Text`, of sums from side rows.
+    Rows,
 }
 
 fn table(kind: KeyKind, pins: &Arc<EpochPins>, store: &Arc<MemoryStore>, restore: bool) -> Arc<GroupTable> {
@@ -85,7 +149,11 @@ fn shard(
     restore: bool,
     key_groups: Range<u16>,
 ) -> Arc<GroupTable> {
-    table_of(kind, Box::new(Sum), pins, store, restore.then_some(key_groups))
+    let sum: Box<dyn Accumulator> = match kind {
+        KeyKind::Rows => Box::new(SumOfRows::default()),
+        _ => Box::new(Sum),
+    };
+    table_of(kind, sum, pins, store, restore.then_some(key_groups))
 }
 
 fn table_of(
@@ -98,7 +166,7 @@ fn table_of(
     let key = match kind {
         KeyKind::Word => Field::new("k", DataType::Int64, false),
         KeyKind::Nullable => Field::new("k", DataType::Int64, true),
-        KeyKind::Text => Field::new("k", DataType::Utf8, true),
+        KeyKind::Text | KeyKind::Rows => Field::new("k", DataType::Utf8, true),
     };
     GroupTable::new(GroupTableOptions {
         id: StateTableId(7),
@@ -118,7 +186,9 @@ fn key_column(kind: KeyKind, keys: &[Option<i64>]) -> ArrayRef {
     match kind {
         KeyKind::Word => Arc::new(keys.iter().map(|k| Some(k.unwrap_or(-1))).collect::<Int64Array>()),
         KeyKind::Nullable => Arc::new(keys.iter().copied().collect::<Int64Array>()),
-        KeyKind::Text => Arc::new(keys.iter().map(|k| k.map(|k| format!("key {k}"))).collect::<StringArray>()),
+        KeyKind::Text | KeyKind::Rows => {
+            Arc::new(keys.iter().map(|k| k.map(|k| format!("key {k}"))).collect::<StringArray>())
+        }
     }
 }
 
@@ -241,7 +311,7 @@ fn check(kind: KeyKind, steps: Vec<Step>) {
         for (key, value) in &live {
             let name = match (kind, key) {
                 (_, None) => "NULL".to_owned(),
-                (KeyKind::Text, Some(key)) => format!("key {key}"),
+                (KeyKind::Text | KeyKind::Rows, Some(key)) => format!("key {key}"),
                 (_, Some(key)) => key.to_string(),
             };
             *expected.entry(name).or_insert(0) += value;
@@ -251,10 +321,11 @@ fn check(kind: KeyKind, steps: Vec<Step>) {
         pins.publish(epoch);
         assert_eq!(scan(&table, epoch), expected);
         checkpoints.step(at, &expected);
-        if at % 3 == 0 {
+        // Side state has no past.
+        if at % 3 == 0 && table.is_readable() {
             held.push((pins.pin(), expected));
         }
-        if at % 5 == 4 {
+        if at % 5 == 4 && !held.is_empty() {
             held.remove(0);
         }
         for (pin, then) in &held {
@@ -284,6 +355,11 @@ proptest! {
     #[test]
     fn text_keys_agree_with_a_map(steps in steps()) {
         check(KeyKind::Text, steps);
+    }
+
+    #[test]
+    fn side_rows_agree_with_a_map(steps in steps()) {
+        check(KeyKind::Rows, steps);
     }
 }
 
