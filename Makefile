@@ -24,6 +24,7 @@ bench:
 	cargo run --release --bin keyfold -- bench group-by --keys 10000000 --rows 50000000
 	cargo run --release --bin keyfold -- bench epoch-latency
 	cargo run --release --bin keyfold -- bench reopen
+	cargo run --release --bin keyfold -- bench percentile
 	cargo run --release --bin keyfold -- bench inserts
 	cargo run --release --bin keyfold -- bench lookups
 	cargo run --release --bin keyfold -- bench lookups --clients 1

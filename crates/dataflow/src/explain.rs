@@ -139,7 +139,17 @@ fn canonical_text(node: &Node) -> String {
         OperatorSpec::Aggregate { keys, aggregates } => {
             let calls: Vec<String> = aggregates
                 .iter()
-                .map(|c| format!("{} {:?} {} {:?}", c.function.name(), c.arguments, c.distinct, c.filter))
+                .map(|c| {
+                    let order: Vec<usize> = c.order.iter().map(|key| key.column).collect();
+                    // What only some aggregates have is left out where it is not there: the text is stored.
+                    let order = if order.is_empty() { String::new() } else { format!(" order {order:?}") };
+                    let parameters = match c.function.parameters() {
+                        parameters if parameters.is_empty() => parameters,
+                        parameters => format!(" ({parameters})"),
+                    };
+                    let (name, arguments) = (c.function.name(), &c.arguments);
+                    format!("{name} {arguments:?} {} {:?}{order}{parameters}", c.distinct, c.filter)
+                })
                 .collect();
             format!("aggregate {keys:?} {}", calls.join(", "))
         }

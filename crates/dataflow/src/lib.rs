@@ -32,4 +32,4 @@ pub use expression::{Column, Evaluated, Expression};
 pub use job::{Backfill, Job, JobOptions, JobProgress, JobState};
 pub use metrics::{JobMetrics, OperatorMetrics};
 pub use operator::{Operator, Output, RowErrors};
-pub use plan::{AggregateCall, DataflowPlan, Exchange, Node, OperatorSpec, OutputIdentity};
+pub use plan::{AggregateCall, DataflowPlan, Exchange, Node, OperatorSpec, OrderKey, OutputIdentity};

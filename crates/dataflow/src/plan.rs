@@ -81,14 +81,34 @@ pub enum OutputIdentity {
 pub struct AggregateCall {
     /// The function, for the arguments' types.
     pub function: Arc<dyn AggregateFunction>,
-    /// Input columns that are its arguments; none for `count(*)`.
+    /// Input columns that are its arguments, constants left out; none for `count(*)`.
     pub arguments: Vec<usize>,
+    /// The sort keys that the result depends on; their columns are folded after the arguments'.
+    pub order: Vec<OrderKey>,
     /// Whether equal arguments count once.
     pub distinct: bool,
     /// A boolean input column: only rows where it is true count.
     pub filter: Option<usize>,
     /// Its text, as EXPLAIN shows it.
     pub text: String,
+}
+
+impl AggregateCall {
+    /// The columns that are folded: arguments, then sort keys.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.arguments.iter().copied().chain(self.order.iter().map(|key| key.column))
+    }
+}
+
+/// A sort key of an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderKey {
+    /// The input column.
+    pub column: usize,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST.
+    pub nulls_first: bool,
 }
 
 /// What an operator does.

@@ -318,6 +318,7 @@ impl PlanBuilder {
             text: format!("{}({arguments:?})", function.name()),
             function: Arc::new(function),
             arguments,
+            order: Vec::new(),
             distinct: false,
             filter: None,
         };

@@ -11,6 +11,8 @@ pub mod text_format;
 
 mod error;
 
-pub use aggregate::{Argument, SINGLE_VALUE, aggregate_exists, aggregate_function, aggregate_udafs};
+pub use aggregate::{
+    Argument, OrderArgument, SINGLE_VALUE, aggregate_exists, aggregate_function, aggregate_udafs, ordered_aggregate,
+};
 pub use error::PgError;
 pub use scalar::{CastTarget, cast_udf, scalar_udfs};

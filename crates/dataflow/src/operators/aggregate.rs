@@ -98,7 +98,7 @@ impl Aggregate {
                 distinct.push(None);
                 continue;
             }
-            let columns: Vec<usize> = options.keys.iter().chain(&call.arguments).copied().collect();
+            let columns: Vec<usize> = options.keys.iter().copied().chain(call.columns()).collect();
             let schema = distinct_schema(&options.input_schema, &columns);
             let id = StateTableId(options.state_table.0.wrapping_add(1 + place as u64));
             distinct.push(Some(GroupTable::new(table_options(id, schema, columns.len(), Vec::new()))?));
@@ -149,8 +149,7 @@ impl Aggregate {
     fn fold_distinct(&self, epoch: Epoch, batch: &ChangeBatch, keys: &[ArrayRef]) -> Result<(), ArrowError> {
         for (call, table) in self.calls.iter().zip(&self.distinct) {
             let Some(table) = table else { continue };
-            let arguments: Vec<ArrayRef> =
-                call.arguments.iter().map(|c| canonical_key(batch.rows().column(*c))).collect();
+            let arguments: Vec<ArrayRef> = call.columns().map(|c| canonical_key(batch.rows().column(c))).collect();
             let keep = counted_rows(call, batch, &arguments)?;
             let mut columns: Vec<ArrayRef> = keys.iter().chain(&arguments).map(Arc::clone).collect();
             let mut weights = batch.weight_buffer();
@@ -260,7 +259,7 @@ pub(super) fn row_inputs(calls: &[AggregateCall], batch: &ChangeBatch) -> Vec<Ac
     let input = |call: &AggregateCall| match call.distinct || counts_rows(call) {
         true => AccumulatorInput::Skip,
         false => AccumulatorInput::Rows {
-            arguments: call.arguments.iter().map(|c| Arc::clone(rows.column(*c))).collect(),
+            arguments: call.columns().map(|c| Arc::clone(rows.column(c))).collect(),
             filter: call.filter.map(|c| rows.column(c).as_boolean().clone()),
         },
     };

@@ -18,14 +18,21 @@ use super::udaf::Groups;
 pub(super) struct DistinctAccumulator {
     function: Arc<dyn AggregateFunction>,
     codec: RowCodec,
+    /// Which columns of what DataFusion hands over are folded.
+    columns: Vec<usize>,
     /// Ordered, so that the fold is the same whatever the order of input.
     rows: BTreeSet<Box<[u8]>>,
     heap_bytes: usize,
 }
 
 impl DistinctAccumulator {
-    pub(super) fn new(function: Arc<dyn AggregateFunction>, types: Vec<DataType>) -> DistinctAccumulator {
-        DistinctAccumulator { function, codec: RowCodec::new(types), rows: BTreeSet::new(), heap_bytes: 0 }
+    /// For some of the columns that DataFusion hands over, of these types.
+    pub(super) fn new(
+        function: Arc<dyn AggregateFunction>,
+        columns: Vec<usize>,
+        types: Vec<DataType>,
+    ) -> DistinctAccumulator {
+        DistinctAccumulator { function, codec: RowCodec::new(types), columns, rows: BTreeSet::new(), heap_bytes: 0 }
     }
 
     fn insert(&mut self, row: &[u8]) {
@@ -38,7 +45,7 @@ impl DistinctAccumulator {
 
 impl RowAccumulator for DistinctAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let columns: Vec<ArrayRef> = values.iter().map(canonical_key).collect();
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|column| canonical_key(&values[*column])).collect();
         let rows = self.codec.encode(&columns);
         for i in 0..rows.row_count() {
             self.insert(rows.row(i));

@@ -47,6 +47,16 @@ impl ExactSum {
         self.add_scaled(high * i128::from(weight), 2 * exponent + 60);
     }
 
+    /// Adds a × b × weight; both are finite.
+    pub fn add_product(&mut self, a: f64, b: f64, weight: i64) {
+        let ((a, a_exponent), (b, b_exponent)) = (parts(a), parts(b));
+        let product = i128::from(a) * i128::from(b);
+        let (high, low) = (product >> 60, product & ((1 << 60) - 1));
+        let exponent = a_exponent + b_exponent;
+        self.add_scaled(low * i128::from(weight), exponent);
+        self.add_scaled(high * i128::from(weight), exponent + 60);
+    }
+
     /// Adds addend × 2^exponent.
     fn add_scaled(&mut self, addend: i128, exponent: i32) {
         if addend == 0 {
@@ -233,6 +243,7 @@ mod tests {
         sum.add_square(5e-324, -i64::MAX);
         assert_eq!(sum, ExactSum::default());
         sum.add_square(3.0, 2);
-        assert_eq!(sum.to_double(), 18.0);
+        sum.add_product(3.0, -5.0, 2);
+        assert_eq!(sum.to_double(), -12.0);
     }
 }

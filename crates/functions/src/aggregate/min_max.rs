@@ -5,7 +5,8 @@
 //! the greatest word always wins). Words: [word + 1], where 0 is the empty group, for
 //! types that leave a word free; [1 if there is a value, word] for those that use all 64 bits.
 //!
-//! Otherwise (retractions, or wide types) the rest is in `multiset.rs`. Floats are compared as PostgreSQL does: NaN is
+//! Otherwise (retractions, or wide types) all values are kept in order (`pick.rs`); of wide types over an append-only
+//! input only the extreme. Floats are compared as PostgreSQL does: NaN is
 //! above everything and −0 is 0.
 
 use std::fmt::Debug;
@@ -14,14 +15,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveBuilder};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType, UInt32Type,
+    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalUnit,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
 use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records, Weights};
 
 use super::Argument;
 use super::fold::for_each_value;
-use super::multiset::{MultisetKind, multiset_accumulator};
+use super::pick;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,7 @@ pub(super) enum Extreme {
 
 pub(super) fn function(extreme: Extreme, argument: &Argument) -> Option<Arc<dyn AggregateFunction>> {
     let data_type = argument.data_type.clone();
-    (word_type(&data_type).is_some() || MultisetKind::of(&data_type).is_some())
-        .then(|| Arc::new(MinMax { extreme, data_type }) as Arc<dyn AggregateFunction>)
+    has_order(&data_type).then(|| Arc::new(MinMax { extreme, data_type }) as Arc<dyn AggregateFunction>)
 }
 
 #[derive(Debug)]
@@ -58,12 +58,22 @@ impl AggregateFunction for MinMax {
         let make = word_type(&self.data_type).filter(|_| mode == ChangelogMode::AppendOnly);
         match make {
             Some(make) => make(self.extreme, self.data_type.clone()),
-            None => multiset_accumulator(self.extreme, &self.data_type, mode),
+            None => pick::extreme(self.extreme, &self.data_type).accumulator(mode),
         }
     }
 
     fn partial_types(&self, mode: ChangelogMode) -> Option<Vec<DataType>> {
-        (mode == ChangelogMode::AppendOnly).then(|| vec![self.data_type.clone()])
+        let is_word = mode == ChangelogMode::AppendOnly && word_type(&self.data_type).is_some();
+        Some(vec![if is_word { self.data_type.clone() } else { DataType::Binary }])
+    }
+}
+
+/// Whether PostgreSQL has min and max of a type.
+fn has_order(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Utf8 | DataType::Decimal128(_, _) => true,
+        DataType::List(item) => has_order(item.data_type()),
+        other => word_type(other).is_some(),
     }
 }
 

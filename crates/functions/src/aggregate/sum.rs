@@ -130,9 +130,14 @@ impl<T: ArrowPrimitiveType<Native: Into<i64>> + Debug + Send + Sync> Accumulator
 
 /// The sum word pairs of these records as a column that `merge` reads. Its values may use all 128 bits.
 pub(super) fn partial_sums(records: &Records<'_>) -> ArrayRef {
+    partial_wide(records, 0)
+}
+
+/// As `partial_sums`, of the word pair at `place`.
+pub(super) fn partial_wide(records: &Records<'_>, place: usize) -> ArrayRef {
     let mut sums = Decimal128Builder::with_capacity(records.len()).with_data_type(DataType::Decimal128(38, 0));
     for words in records.iter() {
-        sums.append_value(wide(words));
+        sums.append_value(wide(&words[place..]));
     }
     Arc::new(sums.finish())
 }

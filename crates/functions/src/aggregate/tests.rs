@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, PrimitiveArray, StringArray,
+    UInt32Array,
+};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
 use changelog::{Accumulator, ChangelogMode, Finished, GroupWords, Records};
 use proptest::prelude::*;
 
@@ -68,6 +71,15 @@ fn column(data_type: &DataType, picks: &[Option<i64>]) -> ArrayRef {
                 picks.iter().map(|p| p.map(|p| pool[p.unsigned_abs() as usize % pool.len()])).collect::<Float64Array>(),
             )
         }
+        DataType::Interval(_) => {
+            let interval = |p: i64| IntervalMonthDayNano::new((p % 3) as i32, (p % 40) as i32, p * 1_000_000);
+            Arc::new(picks.iter().map(|p| p.map(interval)).collect::<PrimitiveArray<IntervalMonthDayNanoType>>())
+        }
+        DataType::List(_) => {
+            let list = |p: i64| (0..p.rem_euclid(3)).map(move |i| (i != 1).then_some(p + i)).collect::<Vec<_>>();
+            let lists = picks.iter().map(|p| p.map(list));
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))
+        }
         DataType::Int32 => Arc::new(picks.iter().map(|p| p.map(|p| p as i32)).collect::<Int32Array>()),
         other => {
             let base: ArrayRef = Arc::new(picks.iter().copied().collect::<Int64Array>());
@@ -92,6 +104,22 @@ fn subjects() -> Vec<(&'static str, DataType)> {
         subjects.push((name, DataType::Int64));
         subjects.push((name, DataType::Decimal128(20, 2)));
         subjects.push((name, DataType::Float64));
+    }
+    for name in ["bit_and", "bit_or", "bit_xor"] {
+        subjects.extend([DataType::Int16, DataType::Int32, DataType::Int64].map(|t| (name, t)));
+    }
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+    for name in ["array_agg", "first_value", "last_value", "any_value", "mode", "json_agg", "approx_distinct"] {
+        for data_type in [DataType::Int32, DataType::Utf8, DataType::Float64, interval.clone(), list.clone()] {
+            subjects.push((name, data_type));
+        }
+    }
+    for name in ["min", "max"] {
+        subjects.extend([interval.clone(), list.clone()].map(|t| (name, t)));
+    }
+    for name in ["sum", "avg", "median"] {
+        subjects.extend([interval.clone(), DataType::Float64].map(|t| (name, t)));
     }
     for name in ["sum", "avg"] {
         subjects.push((name, DataType::Float32));
@@ -180,6 +208,16 @@ proptest! {
                 let mut bytes = Vec::new();
                 bench.accumulator.save(slot, &mut bytes);
                 loaded.accumulator.load(slot, &bytes).expect("loads what was saved");
+                if !bench.accumulator.has_side_rows() {
+                    continue;
+                }
+                // Row by row, as a checkpoint does it.
+                let mut rows = Vec::new();
+                bench.accumulator.take_changed_rows(slot, &mut |key, count| rows.push((key.to_vec(), count)));
+                loaded.accumulator.clear(slot);
+                for (key, count) in rows {
+                    loaded.accumulator.load_row(slot, &key, count).expect("loads what was taken");
+                }
             }
             let (slots, values) = split(&after);
             bench.fold(&slots, &column(&data_type, &values), None);

@@ -3,11 +3,12 @@
 //!
 //! The records of all groups lie in segments as the aggregate operator's do; the group's index is its slot.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::compute::filter;
+use arrow::compute::{SortOptions, filter};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
@@ -17,9 +18,19 @@ use datafusion::logical_expr::{
     Accumulator as RowAccumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
+use datafusion::physical_expr::expressions::Literal;
+
+use super::catalog::{
+    AGGREGATE_NAMES, coerced, counts, gives_argument, ignores_distinct, is_constant_argument, is_ordered,
+    keeps_distinct, orders_within_group, takes_order,
+};
 use super::distinct::DistinctAccumulator;
-use super::{AGGREGATE_NAMES, Argument, aggregate_function};
+use super::elements::OrderArgument;
+use super::{Argument, ordered_aggregate};
 use crate::PgError;
+
+/// The key of field metadata that names the SQL type where the Arrow type alone does not.
+const SQL_TYPE_METADATA: &str = "keyfold.type";
 
 /// All aggregate functions, for registration with DataFusion under their own names.
 #[must_use]
@@ -55,38 +66,75 @@ impl Hash for Aggregate {
 }
 
 impl Aggregate {
-    fn function(&self, types: impl IntoIterator<Item = DataType>) -> Result<Arc<dyn AggregateFunction>> {
-        // Nullable always: a global aggregate is asked for its result without a row too.
-        let arguments: Vec<Argument> = types.into_iter().map(Argument::nullable).collect();
-        match aggregate_function(self.name, &arguments) {
+    /// The function for arguments of these types, constants being unknown: for its result's type.
+    fn function(&self, types: &[DataType]) -> Result<Arc<dyn AggregateFunction>> {
+        match function_of(self.name, types) {
             Some(function) => Ok(function),
-            None => plan_err!("function {}({arguments:?}) does not exist", self.name),
+            None => plan_err!("function {}({types:?}) does not exist", self.name),
         }
     }
 
-    fn function_of_fields(&self, fields: &[FieldRef]) -> Result<Arc<dyn AggregateFunction>> {
-        self.function(fields.iter().map(|field| field.data_type().clone()))
+    /// The function of a call.
+    fn call(&self, args: &AccumulatorArgs<'_>) -> Result<Call> {
+        let mut arguments = Vec::with_capacity(args.exprs.len());
+        let mut columns = Vec::new();
+        let mut types = Vec::new();
+        for (place, (expr, field)) in args.exprs.iter().zip(args.expr_fields).enumerate() {
+            let literal = expr.downcast_ref::<Literal>().filter(|_| is_constant_argument(self.name, place));
+            // Nullable always: a global aggregate is asked for its result without a row too.
+            let constant = literal.map(|literal| literal.value().clone());
+            if constant.is_none() {
+                columns.push(place);
+                types.push(field.data_type().clone());
+            }
+            arguments.push(Argument { constant, ..Argument::nullable(field.data_type().clone()) });
+        }
+        let mut order = Vec::with_capacity(args.order_bys.len());
+        for (place, sort) in args.order_bys.iter().enumerate() {
+            let data_type = sort.expr.data_type(args.schema)?;
+            if takes_order(self.name) {
+                columns.push(args.exprs.len() + place);
+                types.push(data_type.clone());
+            }
+            let SortOptions { descending, nulls_first } = sort.options;
+            order.push(OrderArgument { data_type, descending, nulls_first });
+        }
+        let distinct = args.is_distinct && keeps_distinct(self.name);
+        match ordered_aggregate(self.name, &arguments, &order, distinct) {
+            Some(function) => Ok(Call { function, columns, types }),
+            None => {
+                let message = format!("aggregate function {} with these arguments is not supported", self.name);
+                Err(PgError::new(b"0A000", message).into())
+            }
+        }
     }
+
+    /// Whether values are made distinct before they are folded.
+    fn folds_distinct(&self, args: &AccumulatorArgs<'_>) -> bool {
+        args.is_distinct && !keeps_distinct(self.name) && !ignores_distinct(self.name)
+    }
+}
+
+/// A function, and which columns of what DataFusion hands it are folded, with their types.
+struct Call {
+    function: Arc<dyn AggregateFunction>,
+    columns: Vec<usize>,
+    types: Vec<DataType>,
+}
+
+fn function_of(name: &str, types: &[DataType]) -> Option<Arc<dyn AggregateFunction>> {
+    let argument = |(place, t): (usize, &DataType)| {
+        let constant = is_constant_argument(name, place).then(|| ScalarValue::try_from(t).ok()).flatten();
+        Argument { constant, ..Argument::nullable(t.clone()) }
+    };
+    let arguments: Vec<Argument> = types.iter().enumerate().map(argument).collect();
+    ordered_aggregate(name, &arguments, &[], false)
 }
 
 /// Whether there is an aggregate function of this name for arguments of these types. Other names are not ours to judge.
 #[must_use]
 pub fn aggregate_exists(name: &str, types: &[DataType]) -> bool {
-    let arguments: Vec<Argument> = types.iter().map(|t| Argument::nullable(widened(t))).collect();
-    !AGGREGATE_NAMES.contains(&name) || aggregate_function(name, &arguments).is_some()
-}
-
-/// The type among ours that an argument of a foreign type is widened to.
-fn widened(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Int8 | DataType::UInt8 => DataType::Int16,
-        DataType::UInt16 => DataType::Int32,
-        DataType::UInt32 | DataType::Null => DataType::Int64,
-        DataType::UInt64 => DataType::Decimal128(20, 0),
-        DataType::Utf8View => DataType::Utf8,
-        DataType::Dictionary(_, value) => widened(value),
-        other => other.clone(),
-    }
+    !AGGREGATE_NAMES.contains(&name) || function_of(name, &coerced(name, types)).is_some()
 }
 
 impl AggregateUDFImpl for Aggregate {
@@ -99,62 +147,90 @@ impl AggregateUDFImpl for Aggregate {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let is_minimum = matches!(self.name, "min" | "max");
-        let keep = |t: &DataType| if is_minimum && *t == DataType::UInt32 { t.clone() } else { widened(t) };
         // Whether there is such a function is for `aggregate_exists`, when literals have been given their types.
-        Ok(types.iter().map(keep).collect())
+        Ok(coerced(self.name, types))
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match self.function(types.iter().cloned()) {
+        match self.function(types) {
             Ok(function) => Ok(function.result_type()),
             Err(_) => Ok(types.first().cloned().unwrap_or(DataType::Null)),
         }
     }
 
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name, self.return_type(&types)?, self.is_nullable());
+        let metadata = match (self.name, fields.first()) {
+            ("json_agg" | "json_object_agg", _) => HashMap::from([(SQL_TYPE_METADATA.to_owned(), "json".to_owned())]),
+            (name, Some(argument)) if gives_argument(name) => argument.metadata().clone(),
+            _ => HashMap::new(),
+        };
+        Ok(Arc::new(field.with_metadata(metadata)))
+    }
+
     fn is_nullable(&self) -> bool {
-        self.name != "count"
+        !counts(self.name)
     }
 
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
-        if self.name == "count" { Ok(ScalarValue::Int64(Some(0))) } else { ScalarValue::try_from(data_type) }
+        if counts(self.name) { Ok(ScalarValue::Int64(Some(0))) } else { ScalarValue::try_from(data_type) }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        AggregateOrderSensitivity::Insensitive
+        // Beneficial: the sort keys come with the arguments, and rows in any order.
+        if takes_order(self.name) {
+            AggregateOrderSensitivity::Beneficial
+        } else {
+            AggregateOrderSensitivity::Insensitive
+        }
+    }
+
+    fn with_beneficial_ordering(self: Arc<Self>, _is_ordered: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        orders_within_group(self.name)
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        if args.is_distinct {
+        if args.is_distinct && !keeps_distinct(self.name) && !ignores_distinct(self.name) {
             return Ok(vec![Arc::new(Field::new(format!("{}[distinct]", args.name), DataType::Binary, true))]);
         }
-        let types = state_types(self.function_of_fields(args.input_fields)?.as_ref())?;
+        let types = if is_ordered(self.name) {
+            vec![DataType::Binary]
+        } else {
+            let types: Vec<DataType> = args.input_fields.iter().map(|field| field.data_type().clone()).collect();
+            state_types(self.function(&types)?.as_ref())?
+        };
         let field = |(i, t)| Arc::new(Field::new(format!("{}[{i}]", args.name), t, true));
         Ok(types.into_iter().enumerate().map(field).collect())
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn RowAccumulator>> {
-        let function = self.function_of_fields(args.expr_fields)?;
-        if args.is_distinct {
-            let types = args.expr_fields.iter().map(|field| field.data_type().clone()).collect();
-            return Ok(Box::new(DistinctAccumulator::new(function, types)));
+        let call = self.call(&args)?;
+        if self.folds_distinct(&args) {
+            return Ok(Box::new(DistinctAccumulator::new(call.function, call.columns, call.types)));
         }
-        Ok(Box::new(Single(Groups::new(function, ChangelogMode::AppendOnly))))
+        Ok(Box::new(Single(Groups::new(call.function, ChangelogMode::AppendOnly).with_columns(call.columns))))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn RowAccumulator>> {
-        if args.is_distinct {
+        if self.folds_distinct(&args) {
             return self.accumulator(args);
         }
-        Ok(Box::new(Single(Groups::new(self.function_of_fields(args.expr_fields)?, ChangelogMode::Retracting))))
+        let call = self.call(&args)?;
+        Ok(Box::new(Single(Groups::new(call.function, ChangelogMode::Retracting).with_columns(call.columns))))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        !args.is_distinct
+        !self.folds_distinct(&args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Groups::new(self.function_of_fields(args.expr_fields)?, ChangelogMode::AppendOnly)))
+        let call = self.call(&args)?;
+        Ok(Box::new(Groups::new(call.function, ChangelogMode::AppendOnly).with_columns(call.columns)))
     }
 }
 
@@ -176,12 +252,27 @@ pub(super) struct Groups {
     accumulator: Box<dyn Accumulator>,
     segments: Vec<Box<[u64]>>,
     group_count: usize,
+    /// Which columns of what DataFusion hands over are folded; all if `None`.
+    columns: Option<Vec<usize>>,
 }
 
 impl Groups {
     pub(super) fn new(function: Arc<dyn AggregateFunction>, mode: ChangelogMode) -> Groups {
         let accumulator = function.accumulator(mode);
-        Groups { function, mode, accumulator, segments: Vec::new(), group_count: 0 }
+        Groups { function, mode, accumulator, segments: Vec::new(), group_count: 0, columns: None }
+    }
+
+    /// Groups that fold some of the columns that DataFusion hands over.
+    fn with_columns(self, columns: Vec<usize>) -> Groups {
+        Groups { columns: Some(columns), ..self }
+    }
+
+    /// The columns that are folded.
+    fn folded(&self, values: &[ArrayRef]) -> Vec<ArrayRef> {
+        match &self.columns {
+            None => values.to_vec(),
+            Some(columns) => columns.iter().map(|column| Arc::clone(&values[*column])).collect(),
+        }
     }
 
     pub(super) fn reserve(&mut self, group_count: usize) {
@@ -252,6 +343,7 @@ impl Groups {
         let kept = self.group_count - gone;
         let width = self.accumulator.word_count();
         let mut rest = Groups::new(Arc::clone(&self.function), self.mode);
+        rest.columns = self.columns.take();
         if kept > 0 {
             rest.reserve(kept);
             let words = self.words(self.group_count);
@@ -293,7 +385,7 @@ impl GroupsAccumulator for Groups {
         total_num_groups: usize,
     ) -> Result<()> {
         self.reserve(total_num_groups);
-        let (values, slots) = filtered(values, group_indices, opt_filter)?;
+        let (values, slots) = filtered(&self.folded(values), group_indices, opt_filter)?;
         self.fold(&slots, &values, None);
         Ok(())
     }
@@ -321,6 +413,7 @@ impl GroupsAccumulator for Groups {
         let row_count = values.first().map_or(0, |column| column.len());
         let rows: Vec<usize> = (0..row_count).collect();
         let mut each = Groups::new(Arc::clone(&self.function), self.mode);
+        each.columns.clone_from(&self.columns);
         each.update_batch(values, &rows, opt_filter, row_count)?;
         each.partials(EmitTo::All)
     }
@@ -340,7 +433,8 @@ impl Single {
         let row_count = values.first().map_or(0, |column| column.len());
         self.0.reserve(1);
         let weights = weight.map(|weight| vec![weight; row_count]);
-        self.0.fold(&vec![0; row_count], values, weights.as_deref());
+        let values = self.0.folded(values);
+        self.0.fold(&vec![0; row_count], &values, weights.as_deref());
     }
 }
 

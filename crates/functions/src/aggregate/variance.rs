@@ -30,8 +30,8 @@ impl Kind {
         let (sample, root) = match name {
             "stddev" | "stddev_samp" => (true, true),
             "stddev_pop" => (false, true),
-            "variance" | "var_samp" => (true, false),
-            "var_pop" => (false, false),
+            "variance" | "var" | "var_samp" | "var_sample" => (true, false),
+            "var_pop" | "var_population" => (false, false),
             _ => return None,
         };
         Some(Kind { sample, root })

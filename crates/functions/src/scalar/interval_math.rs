@@ -9,7 +9,7 @@ use crate::text_format::calendar::{DAY, add_months};
 type Interval = IntervalMonthDayNano;
 
 /// 22008.
-pub(super) fn interval_out_of_range() -> PgError {
+pub(crate) fn interval_out_of_range() -> PgError {
     PgError::new(b"22008", "interval out of range")
 }
 
@@ -98,11 +98,16 @@ pub(super) fn multiply(a: Interval, factor: f64) -> Result<Interval, PgError> {
     interval(months.trunc() as i64, whole_days as i64, micros as i64)
 }
 
-pub(super) fn divide(a: Interval, divisor: f64) -> Result<Interval, PgError> {
+pub(crate) fn divide(a: Interval, divisor: f64) -> Result<Interval, PgError> {
     if divisor == 0.0 {
         return Err(PgError::division_by_zero());
     }
     multiply(a, 1.0 / divisor)
+}
+
+/// The interval between two, in proportion.
+pub(crate) fn interpolate(low: Interval, high: Interval, part: f64) -> Result<Interval, PgError> {
+    add(multiply(add(high, negate(low)?)?, part)?, low)
 }
 
 /// A time of day later by the interval's time, round the clock.

@@ -11,7 +11,7 @@ use super::columns::{all_texts, booleans, fits, fits_any, primitives, text, text
 use super::function::{Call, Function};
 use crate::PgError;
 use crate::text_format::json::Json;
-use crate::text_format::{type_name, write_value};
+use crate::text_format::{Clock, type_name, write_value};
 
 fn jsonb(_: &[DataType]) -> DataType {
     DataType::LargeUtf8
@@ -277,7 +277,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         result: jsonb,
         evaluate: |c, call| {
             all_texts(call, |i| {
-                let elements = c.iter().map(|column| json_of(column, i, call)).collect::<Result<_, _>>()?;
+                let elements = c.iter().map(|column| json_of(column, i, &call.clock)).collect::<Result<_, _>>()?;
                 Ok(Some(Json::Array(elements).to_text()))
             })
         },
@@ -287,7 +287,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         aliases: &["to_json"],
         arguments: |t| fits(t, "*"),
         result: jsonb,
-        evaluate: |c, call| texts(c, call, |i| Ok(Some(json_of(&c[0], i, call)?.to_text()))),
+        evaluate: |c, call| texts(c, call, |i| Ok(Some(json_of(&c[0], i, &call.clock)?.to_text()))),
     },
 ];
 
@@ -304,20 +304,20 @@ fn build_object(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             }
             let mut key = String::new();
             write_value(pair[0].as_ref(), i, &call.clock, &mut key);
-            members.push((key, json_of(&pair[1], i, call)?));
+            members.push((key, json_of(&pair[1], i, &call.clock)?));
         }
         Ok(Some(Json::object(members).to_text()))
     })
 }
 
 /// An SQL value as JSON: numbers, booleans, jsonb and arrays as such, all else as its text.
-fn json_of(column: &ArrayRef, row: usize, call: &Call) -> Result<Json, PgError> {
+pub(crate) fn json_of(column: &ArrayRef, row: usize, clock: &Clock) -> Result<Json, PgError> {
     if column.is_null(row) {
         return Ok(Json::Null);
     }
     let shown = || {
         let mut out = String::new();
-        write_value(column.as_ref(), row, &call.clock, &mut out);
+        write_value(column.as_ref(), row, clock, &mut out);
         out
     };
     Ok(match column.data_type() {
@@ -331,7 +331,7 @@ fn json_of(column: &ArrayRef, row: usize, call: &Call) -> Result<Json, PgError> 
         }
         DataType::List(_) => {
             let elements = column.as_list::<i32>().value(row);
-            let elements = (0..elements.len()).map(|i| json_of(&elements, i, call)).collect::<Result<_, _>>()?;
+            let elements = (0..elements.len()).map(|i| json_of(&elements, i, clock)).collect::<Result<_, _>>()?;
             Json::Array(elements)
         }
         DataType::Timestamp(_, zone) => {
@@ -345,4 +345,23 @@ fn json_of(column: &ArrayRef, row: usize, call: &Call) -> Result<Json, PgError> 
         }
         _ => Json::String(shown()),
     })
+}
+
+/// Writes an SQL value as text of type json: as `json_of`, but JSON as it is and arrays without spaces.
+pub(crate) fn write_json(column: &ArrayRef, row: usize, clock: &Clock, out: &mut String) -> Result<(), PgError> {
+    match column.data_type() {
+        _ if column.is_null(row) => out.push_str("null"),
+        DataType::LargeUtf8 => out.push_str(column.as_string::<i64>().value(row)),
+        DataType::List(_) => {
+            let elements = column.as_list::<i32>().value(row);
+            out.push('[');
+            for i in 0..elements.len() {
+                out.push_str(if i == 0 { "" } else { "," });
+                write_json(&elements, i, clock, out)?;
+            }
+            out.push(']');
+        }
+        _ => json_of(column, row, clock)?.write(out),
+    }
+    Ok(())
 }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 pub use cast::{CastTarget, cast_column, cast_udf};
+pub(crate) use interval_math::{divide as divide_interval, interpolate as interpolate_interval, interval_out_of_range};
+pub(crate) use jsonb::{json_of, write_json};
 
 /// All scalar functions that replace or add to DataFusion's, by their SQL names.
 ///

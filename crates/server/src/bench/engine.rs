@@ -38,6 +38,11 @@ impl Driver {
     /// Opens the store in `dir` and runs `SELECT k, count(*), sum(v) FROM t GROUP BY k` on `worker_count` workers;
     /// with `restore_at`, from the state checkpointed there.
     pub fn open(dir: &Path, worker_count: usize, restore_at: Option<Epoch>) -> Result<Driver> {
+        Driver::open_plan(dir, worker_count, restore_at, plan()?)
+    }
+
+    /// Opens the store in `dir` and runs a plan over the one input relation.
+    pub fn open_plan(dir: &Path, worker_count: usize, restore_at: Option<Epoch>, plan: DataflowPlan) -> Result<Driver> {
         let store: Arc<dyn StateStore> =
             RocksStore::open(dir, RocksOptions::default()).context("open the state store")?;
         let pins = EpochPins::new();
@@ -62,7 +67,7 @@ impl Driver {
         }));
         let job = engine.create_job(JobOptions {
             id: JobId(2),
-            plan: plan()?,
+            plan,
             start,
             restore: restore_at.is_some(),
             backfill: Vec::new(),
@@ -142,7 +147,7 @@ pub(super) fn input_schema() -> SchemaRef {
 /// `SELECT k, count(*), sum(v) FROM t GROUP BY k` over an append-only `t`.
 fn plan() -> Result<DataflowPlan> {
     let count = aggregate_function("count", &[]).context("count(*) exists")?;
-    let bigint = Argument { data_type: DataType::Int64, nullable: false };
+    let bigint = Argument::not_null(DataType::Int64);
     let sum = aggregate_function("sum", &[bigint]).context("sum(bigint) exists")?;
     let schema: SchemaRef = Arc::new(Schema::new(vec![
         Field::new("k", DataType::Int64, false),
@@ -152,6 +157,7 @@ fn plan() -> Result<DataflowPlan> {
     let call = |function, arguments, text: &str| AggregateCall {
         function,
         arguments,
+        order: Vec::new(),
         distinct: false,
         filter: None,
         text: text.to_owned(),

@@ -7,6 +7,7 @@ mod engine;
 mod figures;
 mod group_by;
 mod load;
+mod percentile;
 mod servers;
 mod statements;
 
@@ -25,6 +26,8 @@ enum Measurement {
     GroupBy(group_by::GroupByArguments),
     /// Small epochs into many keys: from hand-in to visible, without and with a checkpoint under way.
     EpochLatency(group_by::LatencyArguments),
+    /// The exact percentile of each key while rows come and go, with checkpoints, result readable.
+    Percentile(percentile::PercentileArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
     /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
@@ -40,6 +43,7 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
     let result = match &arguments.measurement {
         Measurement::GroupBy(arguments) => group_by::throughput(arguments),
         Measurement::EpochLatency(arguments) => group_by::latency(arguments),
+        Measurement::Percentile(arguments) => percentile::percentile(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
         Measurement::Inserts(arguments) => statements::inserts(arguments),
         Measurement::Lookups(arguments) => statements::lookups(arguments),

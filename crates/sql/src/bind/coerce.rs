@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 use functions::{CastTarget, cast_udf};
 
-use super::aggregate::check_aggregate;
+use super::aggregate::{check_aggregate, check_order, takes_own_type};
 use super::canonical::canonical_type;
 use super::cast_mark::{is_cast_mark, without_cast_mark};
 use super::casts::can_cast;
@@ -26,7 +26,7 @@ use super::common_type::common_type;
 use super::literals::{is_unknown, known_literal, literal_numeric, no_operator, with_dimensions};
 use super::order::{interval_order, ordered};
 use super::parameters::Parameters;
-use super::results::{self, text_of_string_agg};
+use super::results;
 use super::retype::retype;
 use super::type_name::{self, TYPE_NAME_FUNCTION};
 use super::undefined::undefined_call;
@@ -75,7 +75,7 @@ impl Coercion {
             Ok(Transformed::yes(name.restore(resolved)))
         })?;
         let node = node.map_data(LogicalPlan::recompute_schema)?.data;
-        Ok(Transformed::yes(text_of_string_agg(node)?))
+        Ok(Transformed::yes(node))
     }
 
     /// Resolves VALUES: each column has one type.
@@ -194,8 +194,16 @@ impl Coercion {
                     None => return Ok(Transformed::no(expr)),
                 }
             }
-            Expr::AggregateFunction(call) => {
+            Expr::AggregateFunction(mut call) => {
+                if takes_own_type(call.func.name())
+                    && let [first, second] = call.params.args.as_mut_slice()
+                    && is_unknown(second)
+                {
+                    let wanted = type_of(first, schema)?;
+                    *second = self.cast_unknown(std::mem::take(second), &wanted, schema)?;
+                }
                 check_aggregate(call.func.name(), &call.params.args, schema)?;
+                check_order(&call)?;
                 return Ok(Transformed::no(Expr::AggregateFunction(call)));
             }
             Expr::WindowFunction(call) => {

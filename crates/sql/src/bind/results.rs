@@ -1,11 +1,6 @@
 //! Results whose types DataFusion's functions give otherwise than PostgreSQL's.
 
-use std::sync::Arc;
-
 use arrow::datatypes::DataType;
-use datafusion::common::Result;
-use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 
 use crate::SqlType;
 
@@ -26,27 +21,4 @@ pub fn result_type(function: &str, arguments: &[SqlType]) -> Option<SqlType> {
         }
         _ => None,
     }
-}
-
-/// `string_agg` gives what stands for jsonb among our types: its column becomes text.
-pub fn text_of_string_agg(node: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(node) };
-    let is_string_agg = |expr: &Expr| match expr.clone().unalias() {
-        Expr::AggregateFunction(call) => call.func.name() == "string_agg",
-        _ => false,
-    };
-    if !aggregate.aggr_expr.iter().any(is_string_agg) {
-        return Ok(node);
-    }
-    let key_count = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
-    let columns = aggregate.schema.columns().into_iter().enumerate().map(|(place, column)| {
-        let name = column.name.clone();
-        let column = Expr::Column(column);
-        match place.checked_sub(key_count).and_then(|n| aggregate.aggr_expr.get(n)) {
-            Some(expr) if is_string_agg(expr) => Expr::Cast(Cast::new(Box::new(column), DataType::Utf8)).alias(name),
-            _ => column,
-        }
-    });
-    let columns = columns.collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(node))?))
 }

@@ -6,6 +6,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Like, ScalarFunction, Sort, WindowFunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use functions::aggregate::{HYPOTHETICAL_PREFIX, orders_within_group};
 use functions::text_format::{Clock, write_value};
 
 use crate::SqlType;
@@ -309,6 +310,12 @@ impl Names {
             Some(filter) => format!(" FILTER (WHERE {})", self.predicate(filter)),
             None => String::new(),
         };
+        if orders_within_group(name) && !params.order_by.is_empty() {
+            // The planner has put what is sorted in front of the arguments.
+            let direct = self.list(params.args.iter().skip(1));
+            let name = name.strip_prefix(HYPOTHETICAL_PREFIX).unwrap_or(name);
+            return format!("{name}({direct}) WITHIN GROUP ({}){filter}", order.trim_start());
+        }
         format!("{name}({distinct}{arguments}{order}){filter}")
     }
 

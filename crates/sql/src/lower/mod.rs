@@ -6,6 +6,7 @@
 //!    DISTINCT is an aggregate without functions; HAVING is a filter above.
 //! 3. On the way up each node knows which of its columns identify a row, so that the output can.
 
+mod aggregate_call;
 mod constants;
 mod construct;
 mod expression;
@@ -18,10 +19,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use changelog::ChangelogMode;
 use dataflow::{AggregateCall, DataflowPlan, Expression, Node, OperatorSpec, OutputIdentity};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Projection, TableScan, Union};
 use datafusion::sql::sqlparser::ast;
-use functions::{Argument, aggregate_function};
 
 pub use construct::Construct;
 pub use expression::{RowExpression, VIEW_TIME_ZONE};
@@ -30,9 +29,6 @@ use crate::SqlError;
 use crate::bind::from_plan_error;
 use crate::explain::Names;
 use crate::query::relation_of;
-
-/// Functions for which DISTINCT changes nothing.
-const DISTINCT_FREE: &[&str] = &["min", "max", "bool_and", "bool_or", "every"];
 
 /// Lowers one query.
 pub struct Lowering<'a> {
@@ -215,6 +211,7 @@ impl<'a> Lowering<'a> {
             Some(places) => {
                 for call in &mut aggregates {
                     call.arguments.iter_mut().for_each(|a| *a = places[*a]);
+                    call.order.iter_mut().for_each(|key| key.column = places[key.column]);
                     call.filter = call.filter.map(|f| places[f]);
                 }
                 (input.node, keys.iter().map(|k| places[*k]).collect())
@@ -234,40 +231,6 @@ impl<'a> Lowering<'a> {
         let spec = OperatorSpec::Aggregate { keys, aggregates };
         let node = self.push(spec, vec![node], output, ChangelogMode::Retracting);
         Ok(Lowered { node, unique })
-    }
-
-    fn call(&self, expr: &Expr, schema: &DFSchema, global: bool, below: &mut Below) -> Result<AggregateCall, SqlError> {
-        let text = self.names.text(expr);
-        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias() else {
-            return Err(self.refuse(&Construct::Other(text)));
-        };
-        let name = func.name().to_owned();
-        if !params.order_by.is_empty() || params.null_treatment.is_some() {
-            return Err(self.refuse(&Construct::AggregateOrder(name)));
-        }
-        // count(*) is planned as count(1): what is counted are rows.
-        let counts_rows = name == "count"
-            && !params.distinct
-            && matches!(params.args.as_slice(), [Expr::Literal(value, _)] if !value.is_null());
-        let exprs = if counts_rows { Vec::new() } else { params.args };
-        let mut types = Vec::with_capacity(exprs.len());
-        for expr in &exprs {
-            let data_type = expr.get_type(schema).map_err(|e| from_plan_error(&e, self.query))?;
-            // The global group may be asked for without a row, and a filter may let none through: then the result is
-            // NULL whatever comes in.
-            let nullable = global || params.filter.is_some() || expr.nullable(schema).unwrap_or(true);
-            types.push(Argument { data_type, nullable });
-        }
-        let Some(function) = aggregate_function(&name, &types) else {
-            return Err(self.refuse(&Construct::Aggregate(name)));
-        };
-        let distinct = params.distinct && !DISTINCT_FREE.contains(&name.as_str());
-        if distinct && exprs.len() > 1 {
-            return Err(self.refuse(&Construct::Aggregate(format!("{name}(DISTINCT …, …)"))));
-        }
-        let arguments = exprs.iter().map(|e| below.place(e)).collect();
-        let filter = params.filter.map(|f| below.place(&f));
-        Ok(AggregateCall { function, arguments, distinct, filter, text })
     }
 
     fn schema_of(&self, schema: &DFSchema) -> SchemaRef {

@@ -177,6 +177,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         Expr::Function(function) => {
             operator::unqualify(function);
             operator::mark_casts(function);
+            operator::set_apart_hypothetical(function);
             if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
                 literal::restore_frame(spec);
             }

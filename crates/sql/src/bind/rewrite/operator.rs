@@ -2,8 +2,10 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, TypedString, UnaryOperator, Value, Values,
+    Ident, ObjectName, ObjectNamePart, TypedString, UnaryOperator, Value, Values,
 };
+
+use functions::aggregate::HYPOTHETICAL_PREFIX;
 
 use super::take;
 use crate::bind::cast_mark::CAST_MARK;
@@ -168,6 +170,16 @@ pub fn mark_casts(function: &mut Function) {
             let name = data_type.to_string();
             mark(expr, name);
         }
+    }
+}
+
+/// Gives `rank(x) WITHIN GROUP (…)` and its like names of their own: without WITHIN GROUP they are window functions.
+pub fn set_apart_hypothetical(function: &mut Function) {
+    let [part] = function.name.0.as_mut_slice() else { return };
+    let name = part.as_ident().map(identifier).unwrap_or_default();
+    let is_one = matches!(name.as_str(), "rank" | "dense_rank" | "percent_rank" | "cume_dist");
+    if is_one && !function.within_group.is_empty() {
+        *part = ObjectNamePart::Identifier(Ident::with_quote('"', format!("{HYPOTHETICAL_PREFIX}{name}")));
     }
 }
 
