@@ -25,17 +25,31 @@ pub struct Baseline {
 /// # Errors
 /// Whatever DataFusion reports.
 pub async fn batch_answer(batches: &[RecordBatch], query: &str, worker_count: usize) -> Result<Baseline, SqlError> {
-    let schema = batches.first().map(RecordBatch::schema).ok_or_else(|| SqlError::internal("no batches"))?;
-    let mut partitions = vec![Vec::new(); worker_count];
-    for (at, batch) in batches.iter().enumerate() {
-        // DataFusion works on pieces of 8,192 rows; whole ones would be handed on as they are.
-        let pieces =
-            (0..batch.num_rows()).step_by(8192).map(|start| batch.slice(start, 8192.min(batch.num_rows() - start)));
-        partitions[at % worker_count].extend(pieces);
-    }
+    tables_answer(&[("t", batches)], query, worker_count).await
+}
+
+/// Runs `query` over relations of these names and batches.
+///
+/// # Errors
+/// Whatever DataFusion reports.
+pub async fn tables_answer(
+    tables: &[(&str, &[RecordBatch])],
+    query: &str,
+    worker_count: usize,
+) -> Result<Baseline, SqlError> {
     let context = context(worker_count);
-    let table = MemTable::try_new(schema, partitions).map_err(internal)?;
-    context.register_table("t", Arc::new(table)).map_err(internal)?;
+    for (name, batches) in tables {
+        let schema = batches.first().map(RecordBatch::schema).ok_or_else(|| SqlError::internal("no batches"))?;
+        let mut partitions = vec![Vec::new(); worker_count];
+        for (at, batch) in batches.iter().enumerate() {
+            // DataFusion works on pieces of 8,192 rows; whole ones would be handed on as they are.
+            let starts = (0..batch.num_rows()).step_by(8192);
+            let pieces = starts.map(|start| batch.slice(start, 8192.min(batch.num_rows() - start)));
+            partitions[at % worker_count].extend(pieces);
+        }
+        let table = MemTable::try_new(schema, partitions).map_err(internal)?;
+        context.register_table(*name, Arc::new(table)).map_err(internal)?;
+    }
     run(&context, query).await
 }
 

@@ -93,6 +93,12 @@ impl Driver {
         self.engine.submit(self.submitted, vec![(INPUT, batch)]);
     }
 
+    /// Hands in an epoch that changes several relations.
+    pub fn submit_all(&mut self, changes: Vec<(RelationId, ChangeBatch)>) {
+        self.submitted = self.submitted.next();
+        self.engine.submit(self.submitted, changes);
+    }
+
     /// Waits until at most `in_flight` of the epochs handed in are not visible yet.
     pub fn wait(&self, in_flight: u64) {
         let mut epoch = self.complete.0.lock();

@@ -6,6 +6,7 @@ mod csv;
 mod engine;
 mod figures;
 mod group_by;
+mod join;
 mod load;
 mod percentile;
 mod servers;
@@ -28,6 +29,8 @@ enum Measurement {
     EpochLatency(group_by::LatencyArguments),
     /// The exact percentile of each key while rows come and go, with checkpoints, result readable.
     Percentile(percentile::PercentileArguments),
+    /// The inner join of two growing streams, with checkpoints, result readable.
+    Join(join::JoinArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
     /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
@@ -44,6 +47,7 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
         Measurement::GroupBy(arguments) => group_by::throughput(arguments),
         Measurement::EpochLatency(arguments) => group_by::latency(arguments),
         Measurement::Percentile(arguments) => percentile::percentile(arguments),
+        Measurement::Join(arguments) => join::join(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
         Measurement::Inserts(arguments) => statements::inserts(arguments),
         Measurement::Lookups(arguments) => statements::lookups(arguments),
