@@ -18,6 +18,8 @@ use super::{RowStore, Rows, hashes_of};
 use crate::StateError;
 
 const PART_COUNT: usize = 64;
+/// Keys whose rows are gone through side by side.
+const KEYS_AT_A_TIME: usize = 1024;
 /// No row.
 pub(super) const NONE: RowId = u64::MAX;
 
@@ -61,18 +63,19 @@ pub struct Matches {
 }
 
 /// How far `find_matches` has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct MatchCursor {
+    /// The keys below this have been looked up.
     position: usize,
-    /// The next row of the key at `position`, if its rows have been begun.
-    row: Option<RowId>,
+    /// Keys whose rows are being gone through, with the next one of each.
+    open: Vec<(u32, RowId)>,
 }
 
 impl MatchCursor {
     /// Before the first key.
     #[must_use]
     pub fn start() -> MatchCursor {
-        MatchCursor { position: 0, row: None }
+        MatchCursor::default()
     }
 }
 
@@ -194,9 +197,8 @@ impl RowStore {
     }
 
     /// The live rows with these keys (a column of n values per column of the key index, in canonical form; `hashes` are
-    /// theirs), from `cursor` on: about `limit` matches, and whether there are more. Keys for which `wanted` is false are
-    /// passed over. Keys come in order, and of each key the newest row first. The store must not change between calls with
-    /// one cursor.
+    /// theirs), from `cursor` on: about `limit` matches (some may follow at once), and whether there are more. Keys for which `wanted` is false are
+    /// passed over. Of each key the newest row comes first. The store must not change between calls with one cursor.
     ///
     /// # Errors
     /// If stored rows could not be loaded.
@@ -218,31 +220,35 @@ impl RowStore {
         let mut found = Matches::default();
         // Where in `found.segments` a segment is.
         let mut numbers: Vec<u32> = vec![u32::MAX; segments.list().len()];
-        while cursor.position < hashes.len() {
-            let position = cursor.position;
-            let mut next = match cursor.row {
-                Some(row) => row,
-                None if wanted(position) => self.newest(segments, index, keys, hashes[position], position),
-                None => NONE,
-            };
-            while next != NONE {
-                if found.len() >= limit {
-                    cursor.row = Some(next);
-                    return Ok((found, true));
+        loop {
+            if cursor.open.is_empty() {
+                if cursor.position == hashes.len() {
+                    return Ok((found, false));
                 }
-                let Some((number, place)) = segments.locate(next) else { unreachable!("linked rows are there") };
+                let end = hashes.len().min(cursor.position + KEYS_AT_A_TIME);
+                let newest = |position: usize| self.newest(segments, index, keys, hashes[position], position);
+                let wanted = (cursor.position..end).filter(|position| wanted(*position));
+                let all = wanted.map(|position| (position as u32, newest(position)));
+                cursor.open.extend(all.filter(|(_, row)| *row != NONE));
+                cursor.position = end;
+            }
+            if found.len() >= limit {
+                return Ok((found, true));
+            }
+            // One row of each open key: the processor fetches them from memory at the same time.
+            cursor.open.retain_mut(|(position, row)| {
+                let Some((number, place)) = segments.locate(*row) else { unreachable!("linked rows are there") };
                 if numbers[number] == u32::MAX {
                     numbers[number] = found.segments.len() as u32;
                     found.segments.push(segments.list()[number].rows().clone());
                 }
-                found.positions.push(position as u32);
-                found.ids.push(next);
+                found.positions.push(*position);
+                found.ids.push(*row);
                 found.places.push((numbers[number] as usize, place));
-                next = segments.links((number, place)).older;
-            }
-            *cursor = MatchCursor { position: position + 1, row: None };
+                *row = segments.links((number, place)).older;
+                *row != NONE
+            });
         }
-        Ok((found, false))
     }
 
     /// For each key, how many live rows have it; keys as for `find_matches`.
@@ -361,7 +367,6 @@ mod tests {
         for (position, count) in counts.iter().enumerate() {
             assert_eq!(found.iter().filter(|(p, _)| *p == position).count() as u64, *count);
         }
-        assert!(found.is_sorted_by_key(|(position, _)| *position));
         found.sort_unstable();
         found
     }

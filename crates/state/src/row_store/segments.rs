@@ -32,6 +32,8 @@ pub(super) type Place = (usize, usize);
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     list: Vec<Segment>,
+    /// The last id of each segment: rows are found by these alone.
+    last_ids: Vec<RowId>,
     next_id: RowId,
     live_count: usize,
     /// Rows that ended, with the epoch, in order.
@@ -65,7 +67,7 @@ impl Segments {
     /// The segment with the first row whose id is not below `id`.
     #[inline]
     pub(super) fn segment_from(&self, id: RowId) -> usize {
-        self.list.partition_point(|segment| segment.last_id() < id)
+        self.last_ids.partition_point(|last| *last < id)
     }
 
     /// Where the row is, unless it was given up.
@@ -103,6 +105,7 @@ impl Segments {
         assert_eq!(segment.id(0), self.next_id, "ids ascend");
         self.next_id = segment.last_id() + 1;
         self.live_count += segment.row_count();
+        self.last_ids.push(segment.last_id());
         self.list.push(segment);
     }
 
@@ -161,6 +164,7 @@ impl Segments {
                 small_count = 0;
             }
         }
+        self.last_ids = kept.iter().map(Segment::last_id).collect();
         self.list = kept;
         (self.stale_count, self.stale_rows) = (0, 0);
         for segment in &self.list {
@@ -187,6 +191,8 @@ impl Segments {
                     self.stale_count += 1;
                     self.stale_rows += merged.row_count();
                 }
+                self.last_ids.truncate(start);
+                self.last_ids.push(merged.last_id());
                 self.list.push(merged);
             }
         }

@@ -484,11 +484,8 @@ fn rows_without_columns_are_rows() {
     };
     let count = |table: &RowStore, epoch: Epoch| {
         let mut count = 0;
-        let visit = &mut |batch: RecordBatch| {
-            count += batch.num_rows();
-            ControlFlow::Continue(())
-        };
-        table.scan(0, epoch, None, visit).expect("scans");
+        let mut visit = |batch: RecordBatch| ControlFlow::Continue(count += batch.num_rows());
+        table.scan(0, epoch, None, &mut visit).expect("scans");
         count
     };
     let table = open(None);
