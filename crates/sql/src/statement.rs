@@ -40,6 +40,11 @@ pub enum Statement {
         /// The view.
         name: Vec<String>,
     },
+    /// `CHECK MATERIALIZED VIEW name`.
+    CheckMaterializedView {
+        /// The view.
+        name: Vec<String>,
+    },
     /// `CHECKPOINT`.
     Checkpoint,
 }

@@ -88,7 +88,11 @@ pub fn materialized_view(statement: &str) -> Option<(String, String)> {
         _ => after,
     };
     let name_and_rest = statement[after..].trim_start();
-    let name_end = name_and_rest.find(|c: char| c.is_whitespace() || c == '(')?;
+    let mut quoted = false;
+    let name_end = name_and_rest.find(|c: char| {
+        quoted ^= c == '"';
+        !quoted && (c.is_whitespace() || c == '(')
+    })?;
     let rest = &name_and_rest[name_end..];
     let at = rest.to_lowercase().split_whitespace().next().map(|_| find_word(rest, "as"))??;
     let query = rest[at + 2..].trim().trim_end_matches(';');
@@ -174,6 +178,8 @@ mod tests {
         let (name, query) =
             materialized_view("CREATE MATERIALIZED VIEW IF NOT EXISTS s.v (a, b) AS\nSELECT 1 AS a;").unwrap();
         assert_eq!((name.as_str(), query.as_str()), ("s.v", "SELECT 1 AS a"));
+        let (name, _) = materialized_view("CREATE MATERIALIZED VIEW s.\"a \"\"b\" AS SELECT 1").unwrap();
+        assert_eq!(name, "s.\"a \"\"b\"");
         assert_eq!(materialized_view("CREATE VIEW v AS SELECT 1"), None);
     }
 

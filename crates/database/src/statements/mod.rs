@@ -1,5 +1,6 @@
 //! The statements, one file each. This is the list of them.
 
+mod check_materialized_view;
 mod checkpoint;
 mod comment;
 mod copy;
@@ -71,6 +72,7 @@ async fn execute_unplanned(session: &mut Session, prepared: &Prepared) -> Result
             // It is always up to date.
             Ok(done("REFRESH MATERIALIZED VIEW"))
         }
+        Statement::CheckMaterializedView { name } => check_materialized_view::execute(session, name).await,
         Statement::Checkpoint => checkpoint::execute(session).await,
     }
 }
@@ -137,6 +139,7 @@ pub(crate) fn columns(session: &mut Session, statement: &Statement) -> Result<Op
         Statement::ShowCreate { .. } => Some(show::create_columns()),
         Statement::Describe { .. } => Some(describe::columns()),
         Statement::ExplainView { .. } => Some(explain::columns()),
+        Statement::CheckMaterializedView { .. } => Some(check_materialized_view::columns()),
         Statement::Standard(statement) => match statement.as_ref() {
             S::ShowVariable { variable } => Some(show::setting_columns(session, variable)?),
             S::Explain { .. } => Some(explain::columns()),

@@ -4,6 +4,7 @@ use arrow::array::ArrayRef;
 use changelog::Epoch;
 use futures::StreamExt;
 use sql::QueryPlan;
+use state::Pin;
 
 use super::run_context;
 use crate::catalog::{Catalog, Live};
@@ -39,8 +40,6 @@ pub(super) fn run(
     parameters: &[ArrayRef],
 ) -> Result<RowStream, DatabaseError> {
     let database = std::sync::Arc::clone(&session.database);
-    let context = run_context(session);
-    let timeout = session.settings.frequent().statement_timeout;
     let catalog = database.catalog();
     let pin = match &mut session.transaction {
         Some(transaction) => {
@@ -49,7 +48,19 @@ pub(super) fn run(
         }
         None => database.pins.pin(),
     };
-    check_readable(&catalog, plan, pin.epoch())?;
+    run_at(session, plan, parameters, pin)
+}
+
+/// Starts a plan at a pinned epoch.
+pub(super) fn run_at(
+    session: &Session,
+    plan: &QueryPlan,
+    parameters: &[ArrayRef],
+    pin: Pin,
+) -> Result<RowStream, DatabaseError> {
+    let context = run_context(session);
+    let timeout = session.settings.frequent().statement_timeout;
+    check_readable(&session.database.catalog(), plan, pin.epoch())?;
     let cancel = std::sync::Arc::clone(&context.cancel);
     let rows = plan.run(parameters, pin, context)?.map(|rows| rows.map_err(DatabaseError::from));
     if timeout == 0 {

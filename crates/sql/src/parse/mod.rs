@@ -97,6 +97,10 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Statement>, ParserError> 
         let _ = next_words(parser, &["WITH", "DATA"]);
         return Ok(Some(Statement::RefreshMaterializedView { name }));
     }
+    if next_words(parser, &["CHECK", "MATERIALIZED", "VIEW"]) {
+        let name = name_parts(&parser.parse_object_name(false)?);
+        return Ok(Some(Statement::CheckMaterializedView { name }));
+    }
     if next_words(parser, &["ABORT"]) {
         let _ = next_words(parser, &["WORK"]) || next_words(parser, &["TRANSACTION"]);
         let rollback = ast::Statement::Rollback { chain: false, savepoint: None };
