@@ -59,10 +59,11 @@ impl Parts {
             let mut operators = Vec::with_capacity(plan.nodes.len());
             for (at, node) in plan.nodes.iter().enumerate() {
                 let shard = Shard { at, node, id: ids[at], worker, worker_count };
-                let operator = break_if_asked(parts.operator(plan, layout, &shard, place)?, &node.spec);
+                let title = title(node);
+                let operator = break_if_asked(parts.operator(plan, layout, &shard, place)?, &title, place.restore);
                 operators.push(match place.check_operators {
                     // Rows from before a restart, and those nobody took, were not seen.
-                    true => Box::new(Checked::new(operator, node, &title(node), ids[at].is_some() && !place.restore)),
+                    true => Box::new(Checked::new(operator, node, &title, ids[at].is_some() && !place.restore)),
                     false => operator,
                 });
             }

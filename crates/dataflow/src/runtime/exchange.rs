@@ -7,6 +7,7 @@ use timely::communication::Push;
 use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pushers::exchange::Distributor;
 
+use super::fault::misplaces;
 use super::parcel::Parcel;
 
 /// Splits a batch by the hash of some columns: a part for each worker that gets any rows, with the rows' hashes.
@@ -17,10 +18,11 @@ pub(super) fn split(batch: ChangeBatch, columns: &[usize], worker_count: usize) 
     let keys: Vec<ArrayRef> = columns.iter().map(|column| canonical_key(batch.rows().column(*column))).collect();
     let mut hashes = Vec::new();
     hash_columns(&keys, batch.row_count(), &mut hashes);
+    let misplaced = misplaces().then(|| hashes_of_rows(&batch));
     let even_share = batch.row_count() / worker_count;
     let mut positions: Vec<Vec<u32>> =
         (0..worker_count).map(|_| Vec::with_capacity(even_share + even_share / 8)).collect();
-    for (row, hash) in hashes.iter().enumerate() {
+    for (row, hash) in misplaced.as_ref().unwrap_or(&hashes).iter().enumerate() {
         positions[KeyGroup::of(*hash).worker(worker_count)].push(row as u32);
     }
     let batch = batch.with_key_hashes(hashes.into());
@@ -31,6 +33,13 @@ pub(super) fn split(batch: ChangeBatch, columns: &[usize], worker_count: usize) 
         parcels.push(Parcel { worker: worker as u32, batch: part });
     }
     Ok(parcels)
+}
+
+/// The hashes of all columns, for the fault that takes them for the key.
+fn hashes_of_rows(batch: &ChangeBatch) -> Vec<u64> {
+    let mut hashes = Vec::new();
+    hash_columns(batch.rows().columns(), batch.row_count(), &mut hashes);
+    hashes
 }
 
 /// Pushes each parcel to its worker.
