@@ -13,6 +13,9 @@ use crate::wire::Wire;
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// Address space that a server may have, in KiB: one that grows out of hand ends, and does not take the machine with it.
+const ADDRESS_SPACE_KIB: u64 = 12 << 20;
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub struct KeyfoldOptions {
@@ -82,8 +85,10 @@ impl Keyfold {
         assert!(self.child.is_none(), "the server runs already");
         let binary = binary("keyfold")?;
         let log = self.open_log()?;
-        let mut command = Command::new(&binary);
+        let mut command = Command::new("sh");
         command
+            .args(["-c", &format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" \"$@\"")])
+            .arg(&binary)
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--workers", &self.options.workers.to_string()])

@@ -7,14 +7,23 @@
 mod aggregate;
 mod exact;
 mod expression;
+mod group;
+mod order;
 mod query;
+mod source;
+mod statistics;
 mod value;
+mod window;
 
 pub use aggregate::{Call, Function};
 pub use exact::Decimal;
-pub use expression::{Comparison, Expression, Operation};
-pub use query::{Group, Having, Plain, Query, Relations, Source};
+pub use expression::{Comparison, Expression, Nested, Operation, Scope};
+pub use group::{Group, GroupingSets, Having};
+pub use order::{DistinctOn, Order, Top};
+pub use query::{Context, Plain, Query, Relations, SetOperation, SetOperator};
+pub use source::{Join, JoinKind, On, Source};
 pub use value::{Column, Type, Value};
+pub use window::{Bound, Exclude, Frame, FrameUnit, Window, WindowCall, WindowFunction};
 
 /// A row.
 pub type Row = Vec<Value>;
@@ -28,3 +37,6 @@ pub const OUT_OF_RANGE: Failure = Failure("22003");
 
 /// A division by zero.
 pub const DIVISION_BY_ZERO: Failure = Failure("22012");
+
+/// A scalar subquery with several rows.
+pub const MORE_THAN_ONE_ROW: Failure = Failure("21000");

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use testing::differential::{DifferentialOptions, Subjects, run};
+use testing::differential::{DifferentialOptions, Subjects, run, run_campaign};
 use testing::postgres::Postgres;
 
 /// Compares views with a naive interpreter after every epoch of random changes.
@@ -21,6 +21,12 @@ struct Arguments {
     /// Compare PostgreSQL with the interpreter, without Keyfold.
     #[arg(long)]
     postgres_only: bool,
+    /// Runs for so many minutes with seeds that no campaign had, and writes to docs/ledger.md what it did.
+    #[arg(long)]
+    campaign: Option<u64>,
+    /// Programs at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
     /// Start the server with this fault.
     #[arg(long)]
     fault: Option<String>,
@@ -34,13 +40,17 @@ fn main() -> ExitCode {
         epochs: arguments.epochs,
         subjects: if arguments.postgres_only { Subjects::Postgres } else { Subjects::Keyfold },
         fault: arguments.fault,
+        jobs: arguments.jobs,
+        until: None,
+        keeps_going: false,
     };
-    println!("differential: seed {}", options.seed);
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(&options)));
+    let outcome = match arguments.campaign {
+        Some(minutes) => run_campaign(&options, minutes),
+        None => {
+            println!("differential: seed {}", options.seed);
+            run(&options)
+        }
+    };
     Postgres::stop_shared();
     match outcome {
         Ok(tally) => {

@@ -1,12 +1,19 @@
-//! Random queries: filters, projections, DISTINCT, UNION ALL, GROUP BY with all aggregates.
+//! Random queries.
+//!
+//! `sources` draws what they read (joins, subqueries), `aggregates` what groups show, `orders` top-n and windows; here are
+//! the frame and scalar expressions.
+
+mod aggregates;
+mod orders;
+mod sources;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::tables::{draw_value, one_of};
 use crate::reference::{
-    Call, Column, Comparison, Decimal, Expression, Function, Group, Having, Operation, Plain, Query, Relations, Source,
-    Type, Value,
+    Column, Comparison, Decimal, Expression, JoinKind, Operation, Plain, Query, Relations, SetOperation, SetOperator,
+    Source, Type, Value,
 };
 
 /// Draws queries over relations.
@@ -17,6 +24,10 @@ pub struct Queries<'a> {
     pub names: Vec<String>,
     /// Their columns.
     pub relations: &'a dyn Relations,
+    /// How many rows they are expected to have, for those of which that is known.
+    pub sizes: &'a [(String, usize)],
+    /// How many rows others have at most.
+    pub rows_max: usize,
     /// Whether sums of floats may depend on the order of rows where they are not exact, as PostgreSQL's do.
     pub exact_sums: bool,
 }
@@ -24,12 +35,28 @@ pub struct Queries<'a> {
 impl Queries<'_> {
     /// Draws a query.
     pub fn draw(&mut self) -> Query {
-        match self.rng.random_range(0..10) {
-            0 => Query::Plain(self.plain(0)),
-            1 => Query::Distinct(self.plain(0)),
-            2 => self.union(0),
+        match self.rng.random_range(0..100) {
+            0..16 => Query::Plain(self.plain(0)),
+            16..22 => Query::Distinct(self.plain(0)),
+            22..27 => self.union(0),
+            27..37 => self.set_operation(0),
+            37..45 => self.top(),
+            45..49 => self.distinct_on(),
+            49..60 => self.window(),
+            60..65 => self.ranked(),
             _ => Query::Group(self.group(0)),
         }
+    }
+
+    fn set_operation(&mut self, depth: usize) -> Query {
+        let left = self.plain(depth);
+        let kinds: Vec<Type> = Query::Plain(left.clone()).columns(self.relations).iter().map(|c| c.kind).collect();
+        let (source, columns) = self.source(depth);
+        let filter = self.filter(&columns);
+        let expressions = kinds.iter().map(|kind| self.expression(*kind, &columns, 0)).collect();
+        let right = Query::Plain(Plain { source, filter, expressions });
+        let operator = one_of(self.rng, &[SetOperator::Union, SetOperator::Intersect, SetOperator::Except]);
+        Query::Set(Box::new(SetOperation { operator, all: self.rng.random(), left: Query::Plain(left), right }))
     }
 
     fn union(&mut self, depth: usize) -> Query {
@@ -53,133 +80,44 @@ impl Queries<'_> {
         let expressions = (0..self.rng.random_range(1..=4))
             .map(|_| {
                 let kind = self.usable_kind(&columns);
-                if risky && kind.is_integer() { self.risky(kind, &columns) } else { self.expression(kind, &columns, 2) }
+                match self.rng.random_range(0..100) {
+                    _ if risky && kind.is_integer() => self.risky(kind, &columns),
+                    0..4 if depth == 0 => self.scalar_subquery(&columns, risky),
+                    _ => self.expression(kind, &columns, 2),
+                }
             })
             .collect();
         Plain { source, filter, expressions }
     }
 
-    fn group(&mut self, depth: usize) -> Group {
-        let (source, columns) = self.source(depth);
-        let filter = self.filter(&columns);
-        let risky = depth == 0 && self.is_risky(&source, filter.is_some());
-        let keys: Vec<Expression> = (0..one_of(self.rng, &[0, 1, 1, 1, 2, 2, 3])).map(|_| self.key(&columns)).collect();
-        let shown_keys = (0..keys.len()).filter(|_| self.rng.random_bool(0.9)).collect();
-        let mut calls: Vec<Call> = (0..self.rng.random_range(1..=4)).map(|_| self.call(&columns)).collect();
-        if risky {
-            let argument = Some(self.risky(Type::Integer, &columns));
-            let filter = if self.rng.random_bool(0.3) { Some(self.condition(&columns, 1)) } else { None };
-            calls.push(Call { function: Function::Sum, argument, distinct: false, filter });
-        }
-        let having = if self.rng.random_bool(0.2) { self.having(&calls, &columns) } else { None };
-        Group { source, filter, keys, shown_keys, calls, having }
-    }
-
-    fn source(&mut self, depth: usize) -> (Source, Vec<Column>) {
-        if depth == 0 && self.rng.random_bool(0.15) {
-            let query = match self.rng.random_range(0..4) {
-                0 => Query::Group(self.group(1)),
-                1 => Query::Distinct(self.plain(1)),
-                2 => Query::Plain(self.plain(1)),
-                _ => self.union(1),
-            };
-            let columns = query.columns(self.relations);
-            return (Source::Subquery(Box::new(query)), columns);
-        }
-        let name = self.names[self.rng.random_range(0..self.names.len())].clone();
-        let columns = self.relations.columns(&name).to_vec();
-        (Source::Relation(name), columns)
-    }
-
     /// Whether expressions may fail here. Not where filters might be moved across them, nor in a subquery whose columns
     /// need not all be used: then nobody says whether they do.
     fn is_risky(&mut self, source: &Source, filtered: bool) -> bool {
-        !self.exact_sums && !filtered && matches!(source, Source::Relation(_)) && self.rng.random_bool(0.08)
+        let is_relation = match source {
+            Source::Relation(_) => true,
+            Source::Aliased(source, _) => matches!(source.as_ref(), Source::Relation(_)),
+            _ => false,
+        };
+        !self.exact_sums && !filtered && is_relation && self.rng.random_bool(0.1)
     }
 
     fn filter(&mut self, columns: &[Column]) -> Option<Expression> {
-        self.rng.random_bool(0.35).then(|| self.condition(columns, 2))
-    }
-
-    fn key(&mut self, columns: &[Column]) -> Expression {
-        let kind = self.usable_kind(columns);
-        match self.column_of(kind, columns) {
-            Some(column) if self.rng.random_bool(0.7) => column,
-            Some(column) => match self.expression(kind, columns, 1) {
-                // A literal is no key: PostgreSQL takes a number for a place in the SELECT list.
-                Expression::Literal(..) => column,
-                expression => expression,
-            },
-            None => Expression::IsNull(Box::new(Expression::Column(0))),
-        }
-    }
-
-    fn call(&mut self, columns: &[Column]) -> Call {
-        let functions = [
-            Function::Count,
-            Function::Count,
-            Function::Sum,
-            Function::Sum,
-            Function::Average,
-            Function::Least,
-            Function::Most,
-            Function::AllTrue,
-            Function::AnyTrue,
-            Function::Deviation,
-            Function::PopulationDeviation,
-            Function::Variance,
-            Function::PopulationVariance,
-        ];
-        let function = one_of(self.rng, &functions);
-        let filter = if self.rng.random_bool(0.25) { Some(self.condition(columns, 1)) } else { None };
-        if function == Function::Count && self.rng.random_bool(0.5) {
-            return Call { function, argument: None, distinct: false, filter };
-        }
-        let numbers = [Type::SmallInt, Type::Integer, Type::BigInt, Type::Numeric];
-        let kind = match function {
-            Function::AllTrue | Function::AnyTrue => Type::Boolean,
-            Function::Sum | Function::Average => {
-                self.kind_among(columns, &[numbers.as_slice(), &[Type::Double]].concat())
+        match self.rng.random_range(0..100) {
+            0..30 => Some(self.condition(columns, 2)),
+            30..40 => Some(self.subquery_condition(columns)),
+            40..43 => {
+                let (a, b) = (self.subquery_condition(columns), self.condition(columns, 1));
+                let make = if self.rng.random() { Expression::And } else { Expression::Or };
+                Some(make(Box::new(b), Box::new(a)))
             }
-            Function::Count => self.usable_kind(columns),
-            Function::Least | Function::Most => match self.usable_kind(columns) {
-                Type::Boolean => Type::Integer,
-                kind => kind,
-            },
-            // PostgreSQL rounds on the way where the interpreter does not.
-            _ if self.exact_sums => self.kind_among(columns, &numbers),
-            _ => self.kind_among(columns, &[numbers.as_slice(), &[Type::Double]].concat()),
-        };
-        let argument = self.argument(function, kind, columns);
-        let distinct = self.rng.random_bool(0.2);
-        Call { function, argument: Some(argument), distinct, filter }
-    }
-
-    /// An argument; where precision counts, nothing near the limits.
-    fn argument(&mut self, function: Function, kind: Type, columns: &[Column]) -> Expression {
-        let delicate = kind == Type::Double && self.exact_sums
-            || !matches!(
-                function,
-                Function::Count | Function::Sum | Function::Average | Function::Least | Function::Most
-            );
-        if delicate {
-            let tame: Vec<Column> = columns
-                .iter()
-                .map(|c| if c.extreme { Column { kind: Type::Quotient, ..c.clone() } } else { c.clone() })
-                .collect();
-            return self.expression(kind, &tame, 0);
+            43..46 => {
+                let subquery = self.scalar_subquery(columns, false);
+                let kind = subquery.kind(columns);
+                let value = self.expression(kind, columns, 0);
+                Some(Expression::Compare(self.comparison(), Box::new(value), Box::new(subquery)))
+            }
+            _ => None,
         }
-        self.expression(kind, columns, 1)
-    }
-
-    fn having(&mut self, calls: &[Call], columns: &[Column]) -> Option<Having> {
-        let call = self.rng.random_range(0..calls.len());
-        let kind = calls[call].kind(columns);
-        if matches!(kind, Type::Quotient | Type::Approximate | Type::Boolean) {
-            return None;
-        }
-        let comparison = self.comparison();
-        Some(Having { call, comparison, literal: draw_value(self.rng, kind, false, 0.0) })
     }
 
     fn comparison(&mut self) -> Comparison {
@@ -318,4 +256,42 @@ impl Queries<'_> {
         let found: Vec<Type> = columns.iter().map(|c| c.kind).filter(|k| kinds.contains(k)).collect();
         if found.is_empty() { Type::Integer } else { one_of(self.rng, &found) }
     }
+}
+
+/// How many rows a query is expected to have, as far as joins above it need to know.
+fn expected_rows(query: &Query, of_source: &dyn Fn(&Source) -> usize) -> usize {
+    match query {
+        Query::Plain(plain) | Query::Distinct(plain) => of_source(&plain.source),
+        Query::DistinctOn(distinct) => of_source(&distinct.plain.source),
+        Query::Window(window) => of_source(&window.source),
+        Query::Group(group) => of_source(&group.source).min(16),
+        Query::Top(top) => top.limit.unwrap_or(usize::MAX).min(expected_rows(&top.query, of_source)),
+        Query::Set(set) => expected_rows(&set.left, of_source) + expected_rows(&set.right, of_source),
+        Query::Union(parts) => parts.iter().map(|part| expected_rows(part, of_source)).sum(),
+    }
+}
+
+/// How many rows a source is expected to have.
+fn expected_source_rows(source: &Source, of_relation: &dyn Fn(&str) -> usize) -> usize {
+    let of = |source: &Source| expected_source_rows(source, of_relation);
+    match source {
+        Source::Relation(name) => of_relation(name),
+        Source::Aliased(source, _) => of(source),
+        Source::Subquery(query) => expected_rows(query, &of),
+        Source::Join(join) => {
+            let (left, right) = (of(&join.left), of(&join.right));
+            match (&join.on, join.kind) {
+                (None, _) => left * right,
+                (Some(_), JoinKind::Inner) => (left * right / 4).max(1),
+                _ => (left * right / 4).max(left + right),
+            }
+        }
+    }
+}
+
+/// How many rows a view is expected to have.
+#[must_use]
+pub fn expected_view_rows(query: &Query, sizes: &[(String, usize)], rows_max: usize) -> usize {
+    let of = |name: &str| sizes.iter().find(|(n, _)| n == name).map_or(rows_max, |(_, rows)| *rows);
+    expected_rows(query, &|source| expected_source_rows(source, &of))
 }

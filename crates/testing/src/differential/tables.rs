@@ -21,6 +21,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The next key that was never used.
     pub next_key: i64,
+    /// Rows past which more are taken away than added.
+    pub rows_max: usize,
 }
 
 /// What a statement says of a table that only grows; PostgreSQL has no such tables.
@@ -45,19 +47,20 @@ const TYPES: [Type; 13] = [
 
 impl Table {
     /// Draws a table.
-    pub fn draw(rng: &mut ChaCha8Rng, name: String, has_key: bool) -> Table {
+    pub fn draw(rng: &mut ChaCha8Rng, name: String, has_key: bool, rows_max: usize) -> Table {
         let mut columns = Vec::new();
         if has_key {
             columns.push(Column { name: "id".into(), kind: Type::Integer, extreme: false });
         }
-        for i in 0..rng.random_range(3..=6) {
+        for i in 0..rng.random_range(2..=5) {
             let kind = *TYPES.choose(rng).unwrap_or(&Type::Integer);
             columns.push(Column { name: format!("x{i}"), kind, extreme: rng.random_bool(0.2) });
         }
-        // One more, so that there is always something to add up.
+        // In every table, so that there is always something to add up and something to join by.
+        columns.push(Column { name: "k".into(), kind: Type::Text, extreme: false });
         columns.push(Column { name: "n".into(), kind: Type::Integer, extreme: false });
         let append_only = !has_key && rng.random_bool(0.4);
-        Table { name, columns, has_key, append_only, rows: Vec::new(), next_key: 1 }
+        Table { name, columns, has_key, append_only, rows: Vec::new(), next_key: 1, rows_max }
     }
 
     /// The statement that makes it.
@@ -117,7 +120,7 @@ pub fn draw_value(rng: &mut ChaCha8Rng, kind: Type, extreme: bool, nulls: f64) -
             };
             Value::Float(one_of(rng, &pool))
         }
-        Type::Text => Value::Text(one_of(rng, &["", "a", "b", "B", "ab", "é", "it's"]).to_owned()),
+        Type::Text | Type::Array => Value::Text(one_of(rng, &["", "a", "b", "B", "ab", "é", "it's"]).to_owned()),
         Type::Date if extreme => Value::Text(one_of(rng, &["0001-01-01", "9999-12-31"]).to_owned()),
         Type::Date => Value::Text(one_of(rng, &["1969-12-31", "2000-01-01", "2024-02-29", "2024-03-01"]).to_owned()),
         Type::Timestamp => {

@@ -2,8 +2,29 @@
 
 use std::cmp::Ordering;
 
+use super::query::{Context, Query};
 use super::value::{Column, Type, Value};
-use super::{DIVISION_BY_ZERO, Failure, OUT_OF_RANGE, Row};
+use super::{DIVISION_BY_ZERO, Failure, MORE_THAN_ONE_ROW, OUT_OF_RANGE};
+
+/// What an expression sees: a row, and around it what a subquery may look at.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The row.
+    pub row: &'a [Value],
+    /// Its columns.
+    pub columns: &'a [Column],
+    /// Relations, and the row outside of a subquery.
+    pub context: Context<'a>,
+}
+
+/// A query within an expression.
+#[derive(Clone, Debug)]
+pub struct Nested {
+    /// The query.
+    pub query: Query,
+    /// Its text.
+    pub text: String,
+}
 
 /// An arithmetic operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +95,16 @@ pub enum Expression {
     Length(Box<Expression>),
     /// a || b
     Concat(Box<Expression>, Box<Expression>),
+    /// A column of the query around this one: its place, type and text.
+    Outer(usize, Type, String),
+    /// a IN (query), or with `true` NOT IN
+    InQuery(Box<Expression>, bool, Box<Nested>),
+    /// a = ANY (query), a > ALL (query), …; `true` for ALL
+    Quantified(Comparison, bool, Box<Expression>, Box<Nested>),
+    /// EXISTS (query), or with `true` NOT EXISTS
+    Exists(bool, Box<Nested>),
+    /// (query): the one value of its one row
+    Scalar(Box<Nested>, Type),
 }
 
 use Expression as E;
@@ -87,6 +118,7 @@ impl Expression {
             E::Literal(_, kind) => *kind,
             E::Arithmetic(_, a, b) => wider(a.kind(columns), b.kind(columns)),
             E::Negate(a) | E::Coalesce(a, _) | E::NullIf(a, _) | E::Case(_, a, _) => a.kind(columns),
+            E::Outer(_, kind, _) | E::Scalar(_, kind) => *kind,
             E::Upper(_) | E::Concat(..) => Type::Text,
             E::Length(_) => Type::Integer,
             _ => Type::Boolean,
@@ -115,6 +147,13 @@ impl Expression {
             E::Upper(a) => format!("upper({})", s(a)),
             E::Length(a) => format!("length({})", s(a)),
             E::Concat(a, b) => format!("({} || {})", s(a), s(b)),
+            E::Outer(_, _, text) => text.clone(),
+            E::InQuery(a, negated, q) => format!("({} {}IN ({}))", s(a), not(*negated), q.text),
+            E::Quantified(comparison, all, a, q) => {
+                format!("({} {} {} ({}))", s(a), comparison.sql(), if *all { "ALL" } else { "ANY" }, q.text)
+            }
+            E::Exists(negated, q) => format!("({}EXISTS ({}))", not(*negated), q.text),
+            E::Scalar(q, _) => format!("({})", q.text),
         }
     }
 
@@ -122,16 +161,16 @@ impl Expression {
     ///
     /// # Errors
     /// What PostgreSQL would say: out of range, division by zero.
-    pub fn value(&self, row: &Row, columns: &[Column]) -> Result<Value, Failure> {
-        let v = |e: &Expression| e.value(row, columns);
+    pub fn value(&self, scope: &Scope<'_>) -> Result<Value, Failure> {
+        let v = |e: &Expression| e.value(scope);
         Ok(match self {
-            E::Column(i) => row[*i].clone(),
+            E::Column(i) => scope.row[*i].clone(),
             E::Literal(value, _) => value.clone(),
             E::Arithmetic(operation, a, b) => {
-                let kind = self.kind(columns);
+                let kind = self.kind(scope.columns);
                 arithmetic(*operation, kind, &v(a)?, &v(b)?)?
             }
-            E::Negate(a) => arithmetic(Operation::Subtract, self.kind(columns), &Value::Integer(0), &v(a)?)?,
+            E::Negate(a) => arithmetic(Operation::Subtract, self.kind(scope.columns), &Value::Integer(0), &v(a)?)?,
             E::Compare(comparison, a, b) => {
                 let (a, b) = (v(a)?, v(b)?);
                 if a.is_null() || b.is_null() { Value::Null } else { Value::Boolean(comparison.holds(a.order(&b))) }
@@ -139,10 +178,7 @@ impl Expression {
             E::Same(a, b) => Value::Boolean(v(a)?.same(&v(b)?)),
             E::And(a, b) => three_valued(&v(a)?, &v(b)?, false),
             E::Or(a, b) => three_valued(&v(a)?, &v(b)?, true),
-            E::Not(a) => match v(a)? {
-                Value::Boolean(b) => Value::Boolean(!b),
-                other => other,
-            },
+            E::Not(a) => opposite(v(a)?),
             E::IsNull(a) => Value::Boolean(v(a)?.is_null()),
             E::In(a, list) => {
                 let a = v(a)?;
@@ -175,8 +211,79 @@ impl Expression {
                 (Value::Text(a), Value::Text(b)) => Value::Text(a + &b),
                 _ => Value::Null,
             },
+            _ => return self.value_with_query(scope),
         })
     }
+
+    /// Names of the relations that its subqueries read.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<String> {
+        let mut names = match self {
+            E::InQuery(_, _, q) | E::Quantified(_, _, _, q) | E::Exists(_, q) | E::Scalar(q, _) => q.query.inputs(),
+            _ => Vec::new(),
+        };
+        names.extend(self.parts().into_iter().flat_map(Expression::inputs));
+        names
+    }
+
+    /// The expressions it is made of.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&Expression> {
+        match self {
+            E::Column(_) | E::Literal(..) | E::Outer(..) | E::Exists(..) | E::Scalar(..) => Vec::new(),
+            E::Negate(a) | E::Not(a) | E::IsNull(a) | E::Upper(a) | E::Length(a) => vec![a],
+            E::InQuery(a, ..) | E::Quantified(_, _, a, _) => vec![a],
+            E::Arithmetic(_, a, b) | E::Compare(_, a, b) => vec![a, b],
+            E::Same(a, b) | E::And(a, b) | E::Or(a, b) => vec![a, b],
+            E::Coalesce(a, b) | E::NullIf(a, b) | E::Concat(a, b) => vec![a, b],
+            E::Case(a, b, c) => vec![a, b, c],
+            E::In(a, list) => std::iter::once(a.as_ref()).chain(list).collect(),
+        }
+    }
+
+    /// The value of what looks outside of its row.
+    fn value_with_query(&self, scope: &Scope<'_>) -> Result<Value, Failure> {
+        let rows = |nested: &Nested| nested.query.rows(&scope.context.within(scope));
+        Ok(match self {
+            E::Outer(place, ..) => match scope.context.outer {
+                Some(outer) => outer.row[*place].clone(),
+                None => panic!("{self:?} stands in no subquery"),
+            },
+            E::InQuery(a, negated, nested) => {
+                let found = any(Comparison::Equal, &a.value(scope)?, &rows(nested)?, true);
+                if *negated { opposite(found) } else { found }
+            }
+            E::Quantified(comparison, all, a, nested) => any(*comparison, &a.value(scope)?, &rows(nested)?, !*all),
+            E::Exists(negated, nested) => Value::Boolean(rows(nested)?.is_empty() == *negated),
+            E::Scalar(nested, _) => match rows(nested)?.as_slice() {
+                [] => Value::Null,
+                [row] => row[0].clone(),
+                _ => return Err(MORE_THAN_ONE_ROW),
+            },
+            _ => panic!("{self:?} is no expression with a query"),
+        })
+    }
+}
+
+/// Whether a comparison holds for any (or, with `absorbing` false, all) of the rows' only values.
+fn any(comparison: Comparison, value: &Value, rows: &[super::Row], absorbing: bool) -> Value {
+    rows.iter().fold(Value::Boolean(!absorbing), |found, row| {
+        let item = &row[0];
+        let unknown = value.is_null() || item.is_null();
+        let holds = if unknown { Value::Null } else { Value::Boolean(comparison.holds(value.order(item))) };
+        three_valued(&found, &holds, absorbing)
+    })
+}
+
+fn opposite(value: Value) -> Value {
+    match value {
+        Value::Boolean(b) => Value::Boolean(!b),
+        other => other,
+    }
+}
+
+fn not(negated: bool) -> &'static str {
+    if negated { "NOT " } else { "" }
 }
 
 /// Whether a condition lets a row through.

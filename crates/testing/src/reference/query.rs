@@ -1,8 +1,11 @@
 //! Queries: their SQL, and their rows.
 
-use super::aggregate::Call;
-use super::expression::{Comparison, Expression, is_true};
-use super::value::{Column, Value};
+use super::expression::{Expression, Scope, is_true};
+use super::group::Group;
+use super::order::{DistinctOn, Top};
+use super::source::Source;
+use super::value::Column;
+use super::window::Window;
 use super::{Failure, Row};
 
 /// Looks up a relation's columns and rows.
@@ -17,13 +20,30 @@ pub trait Relations {
     fn rows(&self, name: &str) -> Result<&[Row], Failure>;
 }
 
-/// Where a query's rows come from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A table or view.
-    Relation(String),
-    /// A query in parentheses.
-    Subquery(Box<Query>),
+/// Where a query runs.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The relations it names.
+    pub relations: &'a dyn Relations,
+    /// The row of the query around it, if it is a subquery.
+    pub outer: Option<&'a Scope<'a>>,
+}
+
+impl<'a> Context<'a> {
+    /// A query that is no subquery.
+    #[must_use]
+    pub fn new(relations: &'a dyn Relations) -> Context<'a> {
+        Context { relations, outer: None }
+    }
+
+    /// A subquery of what looks at this row.
+    #[must_use]
+    pub fn within<'b>(&self, scope: &'b Scope<'b>) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        Context { relations: self.relations, outer: Some(scope) }
+    }
 }
 
 /// A query.
@@ -35,8 +55,16 @@ pub enum Query {
     Distinct(Plain),
     /// GROUP BY
     Group(Group),
-    /// UNION ALL
+    /// UNION ALL of several
     Union(Vec<Query>),
+    /// UNION, INTERSECT, EXCEPT, with and without ALL
+    Set(Box<SetOperation>),
+    /// OVER
+    Window(Window),
+    /// ORDER BY … LIMIT
+    Top(Box<Top>),
+    /// DISTINCT ON
+    DistinctOn(DistinctOn),
 }
 
 /// Filter and projection.
@@ -50,107 +78,66 @@ pub struct Plain {
     pub expressions: Vec<Expression>,
 }
 
-/// Grouping and aggregates.
+/// Two queries whose rows are held against each other.
 #[derive(Clone, Debug)]
-pub struct Group {
-    /// FROM
-    pub source: Source,
-    /// WHERE
-    pub filter: Option<Expression>,
-    /// GROUP BY; none for one group that is always there.
-    pub keys: Vec<Expression>,
-    /// Which keys are put out; then come all aggregates.
-    pub shown_keys: Vec<usize>,
-    /// The aggregates.
-    pub calls: Vec<Call>,
-    /// HAVING
-    pub having: Option<Having>,
+pub struct SetOperation {
+    /// Which one.
+    pub operator: SetOperator,
+    /// Whether copies count.
+    pub all: bool,
+    /// The first query; its columns are the result's.
+    pub left: Query,
+    /// The second query.
+    pub right: Query,
 }
 
-/// A condition on an aggregate.
-#[derive(Clone, Debug)]
-pub struct Having {
-    /// Which aggregate.
-    pub call: usize,
-    /// How it is compared.
-    pub comparison: Comparison,
-    /// With what.
-    pub literal: Value,
-}
-
-impl Source {
-    fn columns(&self, relations: &dyn Relations) -> Vec<Column> {
-        match self {
-            Source::Relation(name) => relations.columns(name).to_vec(),
-            Source::Subquery(query) => query.columns(relations),
-        }
-    }
-
-    fn rows(&self, relations: &dyn Relations) -> Result<Vec<Row>, Failure> {
-        match self {
-            Source::Relation(name) => relations.rows(name).map(<[Row]>::to_vec),
-            Source::Subquery(query) => query.rows(relations),
-        }
-    }
-
-    fn sql(&self, relations: &dyn Relations) -> String {
-        match self {
-            Source::Relation(name) => name.clone(),
-            Source::Subquery(query) => format!("({}) AS s", query.sql(relations)),
-        }
-    }
+/// A set operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetOperator {
+    /// UNION
+    Union,
+    /// INTERSECT
+    Intersect,
+    /// EXCEPT
+    Except,
 }
 
 impl Query {
     /// The columns it puts out, called c0, c1, ….
     #[must_use]
     pub fn columns(&self, relations: &dyn Relations) -> Vec<Column> {
-        let named = |i: usize, kind, extreme| Column { name: format!("c{i}"), kind, extreme };
         match self {
-            Query::Plain(plain) | Query::Distinct(plain) => {
-                let input = plain.source.columns(relations);
-                plain
-                    .expressions
-                    .iter()
-                    .enumerate()
-                    .map(|(i, e)| named(i, e.kind(&input), reaches_limits(e, &input)))
-                    .collect()
+            Query::Plain(plain) | Query::Distinct(plain) => plain.columns(relations),
+            Query::DistinctOn(distinct) => distinct.plain.columns(relations),
+            Query::Group(group) => group.columns(relations),
+            Query::Window(window) => window.columns(relations),
+            Query::Top(top) => top.query.columns(relations),
+            Query::Set(set) => {
+                let columns = set.left.columns(relations);
+                either_extreme(columns, &set.right.columns(relations))
             }
-            Query::Group(group) => {
-                let input = group.source.columns(relations);
-                let keys = group
-                    .shown_keys
-                    .iter()
-                    .map(|k| &group.keys[*k])
-                    .map(|e| (e.kind(&input), reaches_limits(e, &input)));
-                let calls = group
-                    .calls
-                    .iter()
-                    .map(|c| (c.kind(&input), c.argument.as_ref().is_some_and(|a| reaches_limits(a, &input))));
-                keys.chain(calls).enumerate().map(|(i, (kind, extreme))| named(i, kind, extreme)).collect()
-            }
-            Query::Union(parts) => {
-                let mut columns = parts[0].columns(relations);
-                for part in &parts[1..] {
-                    for (column, other) in columns.iter_mut().zip(part.columns(relations)) {
-                        column.extreme |= other.extreme;
-                    }
-                }
-                columns
-            }
+            Query::Union(parts) => parts[1..]
+                .iter()
+                .fold(parts[0].columns(relations), |columns, part| either_extreme(columns, &part.columns(relations))),
         }
     }
 
     /// Names of the relations it reads.
     #[must_use]
     pub fn inputs(&self) -> Vec<String> {
-        let of_source = |source: &Source| match source {
-            Source::Relation(name) => vec![name.clone()],
-            Source::Subquery(query) => query.inputs(),
+        let with = |source: &Source, expressions: Vec<&Expression>| {
+            let mut names = source.inputs();
+            names.extend(expressions.into_iter().flat_map(Expression::inputs));
+            names
         };
         match self {
-            Query::Plain(plain) | Query::Distinct(plain) => of_source(&plain.source),
-            Query::Group(group) => of_source(&group.source),
+            Query::Plain(plain) | Query::Distinct(plain) | Query::DistinctOn(DistinctOn { plain, .. }) => {
+                with(&plain.source, plain.filter.iter().chain(&plain.expressions).collect())
+            }
+            Query::Group(group) => with(&group.source, group.filter.iter().collect()),
+            Query::Window(window) => with(&window.source, window.filter.iter().collect()),
+            Query::Top(top) => top.query.inputs(),
+            Query::Set(set) => [set.left.inputs(), set.right.inputs()].concat(),
             Query::Union(parts) => parts.iter().flat_map(Query::inputs).collect(),
         }
     }
@@ -161,7 +148,11 @@ impl Query {
         match self {
             Query::Plain(plain) => plain.sql("SELECT", relations),
             Query::Distinct(plain) => plain.sql("SELECT DISTINCT", relations),
+            Query::DistinctOn(distinct) => distinct.sql(relations),
             Query::Group(group) => group.sql(relations),
+            Query::Window(window) => window.sql(relations),
+            Query::Top(top) => top.sql(relations),
+            Query::Set(set) => set.sql(relations),
             Query::Union(parts) => parts.iter().map(|p| p.sql(relations)).collect::<Vec<_>>().join(" UNION ALL "),
         }
     }
@@ -170,23 +161,19 @@ impl Query {
     ///
     /// # Errors
     /// That of the first expression that fails.
-    pub fn rows(&self, relations: &dyn Relations) -> Result<Vec<Row>, Failure> {
+    pub fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, Failure> {
         match self {
-            Query::Plain(plain) => plain.rows(relations),
-            Query::Distinct(plain) => {
-                let mut kept: Vec<Row> = Vec::new();
-                for row in plain.rows(relations)? {
-                    if !kept.iter().any(|k| same(k, &row)) {
-                        kept.push(row);
-                    }
-                }
-                Ok(kept)
-            }
-            Query::Group(group) => group.rows(relations),
+            Query::Plain(plain) => plain.rows(context),
+            Query::Distinct(plain) => Ok(distinct(plain.rows(context)?)),
+            Query::DistinctOn(distinct) => distinct.rows(context),
+            Query::Group(group) => group.rows(context),
+            Query::Window(window) => window.rows(context),
+            Query::Top(top) => top.rows(context),
+            Query::Set(set) => set.rows(context),
             Query::Union(parts) => {
                 let mut rows = Vec::new();
                 for part in parts {
-                    rows.extend(part.rows(relations)?);
+                    rows.extend(part.rows(context)?);
                 }
                 Ok(rows)
             }
@@ -194,92 +181,139 @@ impl Query {
     }
 }
 
+/// A column of a result.
+#[must_use]
+pub fn result_column(place: usize, kind: super::Type, extreme: bool) -> Column {
+    Column { name: format!("c{place}"), kind, extreme }
+}
+
+fn either_extreme(mut columns: Vec<Column>, others: &[Column]) -> Vec<Column> {
+    for (column, other) in columns.iter_mut().zip(others) {
+        column.extreme |= other.extreme;
+    }
+    columns
+}
+
+fn distinct(rows: Vec<Row>) -> Vec<Row> {
+    let mut kept: Vec<Row> = Vec::new();
+    for row in rows {
+        if !kept.iter().any(|k| same(k, &row)) {
+            kept.push(row);
+        }
+    }
+    kept
+}
+
+impl SetOperation {
+    fn sql(&self, relations: &dyn Relations) -> String {
+        let operator = match self.operator {
+            SetOperator::Union => "UNION",
+            SetOperator::Intersect => "INTERSECT",
+            SetOperator::Except => "EXCEPT",
+        };
+        let all = if self.all { " ALL" } else { "" };
+        format!("({}) {operator}{all} ({})", self.left.sql(relations), self.right.sql(relations))
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, Failure> {
+        let (mut left, mut right) = (self.left.rows(context)?, self.right.rows(context)?);
+        if self.operator == SetOperator::Union {
+            left.extend(right);
+            return Ok(if self.all { left } else { distinct(left) });
+        }
+        if !self.all {
+            left = distinct(left);
+        }
+        // Each row of the second query meets at most one of the first, or with sets all that are equal.
+        let keeps_met = self.operator == SetOperator::Intersect;
+        let mut kept = Vec::new();
+        for row in left {
+            let met = right.iter().position(|r| same(r, &row));
+            if let Some(place) = met
+                && self.all
+            {
+                right.swap_remove(place);
+            }
+            if met.is_some() == keeps_met {
+                kept.push(row);
+            }
+        }
+        Ok(kept)
+    }
+}
+
 impl Plain {
-    fn sql(&self, select: &str, relations: &dyn Relations) -> String {
+    fn columns(&self, relations: &dyn Relations) -> Vec<Column> {
+        let input = self.source.columns(relations);
+        let column = |(i, e): (usize, &Expression)| result_column(i, e.kind(&input), reaches_limits(e, &input));
+        self.expressions.iter().enumerate().map(column).collect()
+    }
+
+    /// Its text, with what comes before the list.
+    #[must_use]
+    pub fn sql(&self, select: &str, relations: &dyn Relations) -> String {
         let input = self.source.columns(relations);
         let list: Vec<String> =
             self.expressions.iter().enumerate().map(|(i, e)| format!("{} AS c{i}", e.sql(&input))).collect();
         format!("{select} {} FROM {}{}", list.join(", "), self.source.sql(relations), where_sql(&self.filter, &input))
     }
 
-    fn rows(&self, relations: &dyn Relations) -> Result<Vec<Row>, Failure> {
-        let input = self.source.columns(relations);
-        filtered(self.source.rows(relations)?, &self.filter, &input)?
+    /// Its rows.
+    ///
+    /// # Errors
+    /// That of the first expression that fails.
+    pub fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, Failure> {
+        let columns = &self.source.columns(context.relations);
+        filtered(self.source.rows(context)?, &self.filter, columns, context)?
             .iter()
-            .map(|row| self.expressions.iter().map(|e| e.value(row, &input)).collect())
+            .map(|row| {
+                let scope = Scope { row, columns, context: *context };
+                self.expressions.iter().map(|e| e.value(&scope)).collect()
+            })
             .collect()
     }
 }
 
-impl Group {
-    fn sql(&self, relations: &dyn Relations) -> String {
-        let input = self.source.columns(relations);
-        let keys: Vec<String> = self.keys.iter().map(|k| k.sql(&input)).collect();
-        let shown = self.shown_keys.iter().map(|k| keys[*k].clone());
-        let calls = self.calls.iter().map(|c| c.sql(&input));
-        let list: Vec<String> = shown.chain(calls).enumerate().map(|(i, e)| format!("{e} AS c{i}")).collect();
-        let group_by = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-        let having = self.having.as_ref().map_or_else(String::new, |h| {
-            let call = &self.calls[h.call];
-            format!(" HAVING {} {} {}", call.sql(&input), h.comparison.sql(), h.literal.sql(call.kind(&input)))
-        });
-        let source = self.source.sql(relations);
-        format!("SELECT {} FROM {source}{}{group_by}{having}", list.join(", "), where_sql(&self.filter, &input))
-    }
-
-    fn rows(&self, relations: &dyn Relations) -> Result<Vec<Row>, Failure> {
-        let input = self.source.columns(relations);
-        let rows = filtered(self.source.rows(relations)?, &self.filter, &input)?;
-        let mut groups: Vec<(Row, Vec<&Row>)> = Vec::new();
-        if self.keys.is_empty() {
-            groups.push((Vec::new(), Vec::new()));
-        }
-        for row in &rows {
-            let key: Row = self.keys.iter().map(|k| k.value(row, &input)).collect::<Result<_, _>>()?;
-            match groups.iter_mut().find(|(k, _)| same(k, &key)) {
-                Some((_, members)) => members.push(row),
-                None => groups.push((key, vec![row])),
-            }
-        }
-        let mut results = Vec::new();
-        for (key, members) in groups {
-            let values: Row = self.calls.iter().map(|c| c.value(&members, &input)).collect::<Result<_, _>>()?;
-            let kept = self.having.as_ref().is_none_or(|h| {
-                let value = &values[h.call];
-                !value.is_null() && h.comparison.holds(value.order(&h.literal))
-            });
-            if kept {
-                results.push(self.shown_keys.iter().map(|k| key[*k].clone()).chain(values).collect());
-            }
-        }
-        Ok(results)
-    }
-}
-
-fn where_sql(filter: &Option<Expression>, input: &[Column]) -> String {
+/// ` WHERE …`, or nothing.
+#[must_use]
+pub fn where_sql(filter: &Option<Expression>, input: &[Column]) -> String {
     filter.as_ref().map_or_else(String::new, |f| format!(" WHERE {}", f.sql(input)))
 }
 
-fn filtered(rows: Vec<Row>, filter: &Option<Expression>, input: &[Column]) -> Result<Vec<Row>, Failure> {
+/// The rows for which the filter is true.
+///
+/// # Errors
+/// That of the filter.
+pub fn filtered(
+    rows: Vec<Row>,
+    filter: &Option<Expression>,
+    columns: &[Column],
+    context: &Context<'_>,
+) -> Result<Vec<Row>, Failure> {
     let Some(filter) = filter else { return Ok(rows) };
     let mut kept = Vec::new();
     for row in rows {
-        if is_true(&filter.value(&row, input)?) {
+        if is_true(&filter.value(&Scope { row: &row, columns, context: *context })?) {
             kept.push(row);
         }
     }
     Ok(kept)
 }
 
-fn same(a: &Row, b: &Row) -> bool {
+/// Whether two rows are the same, NULL being the same as NULL.
+#[must_use]
+pub fn same(a: &Row, b: &Row) -> bool {
     a.iter().zip(b).all(|(a, b)| a.same(b))
 }
 
 /// Whether an expression's values may lie near the limits of its type.
-fn reaches_limits(expression: &Expression, input: &[Column]) -> bool {
+#[must_use]
+pub fn reaches_limits(expression: &Expression, input: &[Column]) -> bool {
     match expression {
         Expression::Column(i) => input[*i].extreme,
         Expression::Literal(..) | Expression::Length(_) => false,
+        // Its columns are not known here.
+        Expression::Scalar(..) | Expression::Outer(..) => true,
         Expression::Arithmetic(_, a, b)
         | Expression::Coalesce(a, b)
         | Expression::NullIf(a, b)

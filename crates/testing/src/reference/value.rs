@@ -31,6 +31,8 @@ pub enum Type {
     Quotient,
     /// A number that need not be right to the last digit: compared to ten significant ones.
     Approximate,
+    /// An array, as text; not for use in expressions.
+    Array,
 }
 
 impl Type {
@@ -48,6 +50,7 @@ impl Type {
             Type::Date => "date",
             Type::Timestamp => "timestamp",
             Type::Interval => "interval",
+            Type::Array => "text[]",
         }
     }
 
@@ -223,7 +226,7 @@ fn canonical_float(value: f64) -> String {
 
 fn approximate_float(value: f64) -> String {
     // What is left of a difference of equal numbers is nothing.
-    if value.abs() < 1e-13 { "0".to_owned() } else { format!("{value:.9e}") }
+    if value.abs() < 1e-9 { "0".to_owned() } else { format!("{value:.9e}") }
 }
 
 /// The microseconds of an interval as PostgreSQL writes it: `1 year 2 mons -3 days 04:05:06.5`.

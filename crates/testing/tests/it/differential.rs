@@ -1,7 +1,7 @@
 //! Random views against the naive interpreter, and the interpreter against PostgreSQL.
 
 use anyhow::{Result, bail, ensure};
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use testing::differential::{DifferentialOptions, Subjects, WRONG_ANSWER, run};
 
 /// The first seed; `TESTING_SEED` sets another.
@@ -12,32 +12,44 @@ fn seed() -> u64 {
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("differential/the-interpreter-agrees-with-postgresql", || {
-            crate::block_on(compare(Subjects::Postgres, 200))
+            compare(Subjects::Postgres, 200).map_err(failed)
         }),
         Trial::test("differential/views-agree-with-the-interpreter", || {
-            crate::block_on(compare(Subjects::Keyfold, 500))
+            compare(Subjects::Keyfold, 2000).map_err(failed)
         }),
-        Trial::test("differential/a-broken-operator-is-caught", || crate::block_on(catch_fault())),
+        Trial::test("differential/a-broken-operator-is-caught", || catch_fault().map_err(failed)),
     ]
 }
 
-async fn compare(subjects: Subjects, queries: usize) -> Result<()> {
-    let options = DifferentialOptions { seed: seed(), queries, epochs: 20, subjects, fault: None };
-    let tally = run(&options).await?;
+fn compare(subjects: Subjects, queries: usize) -> Result<()> {
+    let options = DifferentialOptions {
+        seed: seed(),
+        queries,
+        epochs: 20,
+        subjects,
+        fault: None,
+        jobs: 2,
+        until: None,
+        keeps_going: false,
+    };
+    let tally = run(&options)?;
     println!("differential, seed {}: {tally}", options.seed);
     Ok(())
 }
 
 /// A server whose aggregates leave out retractions must not get through.
-async fn catch_fault() -> Result<()> {
+fn catch_fault() -> Result<()> {
     let options = DifferentialOptions {
         seed: seed(),
         queries: 100,
         epochs: 20,
         subjects: Subjects::Keyfold,
-        fault: Some("skip-retractions".into()),
+        fault: Some("aggregate-loses-retractions".into()),
+        jobs: 1,
+        until: None,
+        keeps_going: false,
     };
-    match run(&options).await {
+    match run(&options) {
         Ok(tally) => bail!("the fault went unnoticed: {tally}"),
         Err(e) => {
             let message = format!("{e:#}");
@@ -45,4 +57,8 @@ async fn catch_fault() -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
 }

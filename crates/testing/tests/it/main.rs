@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
+mod consistency;
 mod crash;
 mod differential;
 mod documents;
@@ -11,6 +12,7 @@ mod drivers;
 mod source_tree;
 mod sql_files;
 mod tokio_postgres;
+mod tpch;
 
 use libtest_mimic::Arguments;
 use testing::postgres::Postgres;
@@ -24,6 +26,8 @@ fn main() {
     trials.extend(drivers::trials());
     trials.extend(tokio_postgres::trials());
     trials.extend(crash::trials());
+    trials.extend(consistency::trials());
+    trials.extend(tpch::trials());
     trials.extend(sql_files::trials());
     let outcome = libtest_mimic::run(&arguments, trials);
     Postgres::stop_shared();
