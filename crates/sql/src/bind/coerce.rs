@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -206,9 +207,13 @@ impl Coercion {
                 check_order(&call)?;
                 return Ok(Transformed::no(Expr::AggregateFunction(call)));
             }
-            Expr::WindowFunction(call) => {
+            Expr::WindowFunction(mut call) => {
                 if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
                     check_aggregate(function.name(), &call.params.args, schema)?;
+                    // Ours doesn't know the window's order, in which the values are to be.
+                    if function.name() == "array_agg" {
+                        call.fun = WindowFunctionDefinition::AggregateUDF(array_agg_udaf());
+                    }
                 }
                 return Ok(Transformed::no(Expr::WindowFunction(call)));
             }
