@@ -19,6 +19,7 @@ mod read_table;
 mod rocks_store;
 mod row_store;
 mod sharded_table;
+mod sorted_rows;
 mod state_table;
 mod store;
 
@@ -34,5 +35,6 @@ pub use read_table::ReadTable;
 pub use rocks_store::{RocksOptions, RocksStore};
 pub use row_store::{ApplyOutcome, ChangedRows, FoundRows, MatchCursor, Matches, RowStore, RowStoreOptions};
 pub use sharded_table::ShardedTable;
+pub use sorted_rows::{ChangedPartition, Kept, Listing, RowTree, SortColumn, SortedRow, SortedRows, SortedRowsOptions};
 pub use state_table::{StateTable, StateTables};
 pub use store::{PutRow, StateStore, WriteSet};

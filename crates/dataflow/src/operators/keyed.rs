@@ -67,6 +67,8 @@ pub struct KeyedShard {
     pub pins: Arc<EpochPins>,
     /// Where state is read back from; `None` if it begins empty.
     pub store: Option<Arc<dyn StateStore>>,
+    /// Whether checkpoints are made of the state.
+    pub checkpointed: bool,
 }
 
 /// An operator, and all its state.

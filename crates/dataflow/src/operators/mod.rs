@@ -12,4 +12,6 @@ pub mod preaggregate;
 pub mod project;
 pub mod repeat;
 pub mod table_function;
+pub mod top_n;
 pub mod union;
+pub mod window;

@@ -191,6 +191,7 @@ impl Shard<'_> {
             mode: self.node.mode,
             pins: Arc::clone(place.pins),
             store: place.store.cloned().filter(|_| place.restore),
+            checkpointed: place.store.is_some(),
         })
     }
 }

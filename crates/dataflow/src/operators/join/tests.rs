@@ -162,6 +162,7 @@ impl Running {
             mode: ChangelogMode::Retracting,
             pins: Arc::clone(pins),
             store,
+            checkpointed: false,
         };
         let parts = case.join().operator(&shard).expect("opens");
         let tables = StateTables::new();
