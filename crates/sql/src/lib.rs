@@ -32,6 +32,7 @@ mod testing_catalog;
 mod view;
 #[cfg(test)]
 mod view_tests;
+mod window;
 
 pub use catalog::{Catalog, Relation, RelationKind, SessionSettings, SystemFunction};
 pub use datafusion::sql::sqlparser::ast;

@@ -31,8 +31,9 @@ use crate::direct::{DirectRun, is_direct};
 use crate::explain::plan_text;
 use crate::lookup::KeyLookup;
 use crate::ready::ReadyRow;
-use crate::rules::{distinct_on, guard, query_rules};
+use crate::rules::{distinct_on, guard, ordered_limit, query_rules};
 use crate::scan::{ReadAt, RelationScan};
+use crate::window::{WindowQueryPlanner, own_windows};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
 
 /// Rows of an answer, in batches of the plan's columns.
@@ -250,7 +251,8 @@ impl Drop for Computation {
 /// Guards what can fail and applies DataFusion's rules.
 pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let optimizer = Optimizer::with_rules(query_rules());
-    let plan = guard::guard(distinct_on::replace_distinct_on(plan)?)?;
+    let plan = ordered_limit::settle_ties(distinct_on::replace_distinct_on(plan)?)?;
+    let plan = guard::guard(plan)?;
     let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
     guard::order_filters(plan)
 }
@@ -277,7 +279,7 @@ impl Run {
         &self,
         plan: &LogicalPlan,
     ) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
-        let plan = fold_constants(plan.clone(), &self.options)?;
+        let plan = own_windows(fold_constants(plan.clone(), &self.options)?)?;
         let state = self.session_state();
         // Planning waits for nothing from outside, but its futures take turns.
         let planned = tokio::task::unconstrained(state.query_planner().create_physical_plan(&plan, &state));
@@ -296,6 +298,7 @@ impl Run {
         SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.context.memory.runtime())
+            .with_query_planner(Arc::new(WindowQueryPlanner))
             .with_analyzer_rules(Vec::new())
             .with_optimizer_rules(Vec::new())
             .build()

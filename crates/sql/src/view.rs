@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::bind::{Bound, bind_query_in, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
-use crate::rules::guard;
+use crate::rules::{distinct_on, guard, ordered_limit};
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -40,7 +40,8 @@ pub struct ViewPlan {
 pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
     let bound = bind_view(query, catalog)?;
     let convert = |e| from_plan_error(&e, query);
-    let plan = guard::guard(bound.plan).map_err(convert)?;
+    let plan = distinct_on::replace_distinct_on(bound.plan).and_then(ordered_limit::settle_ties).map_err(convert)?;
+    let plan = guard::guard(plan).map_err(convert)?;
     let unsupported = |construct: Construct| construct.refuse(query);
     Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
     let plan = order_joins(plan).map_err(convert)?;

@@ -204,7 +204,7 @@ fn totals(driver: &Driver) -> Result<(usize, i64)> {
     Ok((groups, rows))
 }
 
-fn uniform(keys: i64, rows: usize, batch_rows: usize, seed: u64) -> Result<Vec<RecordBatch>> {
+pub(super) fn uniform(keys: i64, rows: usize, batch_rows: usize, seed: u64) -> Result<Vec<RecordBatch>> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut batches = Vec::new();
     for start in (0..rows).step_by(batch_rows) {
@@ -216,6 +216,6 @@ fn uniform(keys: i64, rows: usize, batch_rows: usize, seed: u64) -> Result<Vec<R
     Ok(batches)
 }
 
-fn tempdir() -> Result<tempfile::TempDir> {
+pub(super) fn tempdir() -> Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("keyfold-bench").tempdir().context("make a directory for the state")
 }

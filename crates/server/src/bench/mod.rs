@@ -11,6 +11,7 @@ mod load;
 mod percentile;
 mod servers;
 mod statements;
+mod top_n;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ pub struct BenchArguments {
 enum Measurement {
     /// Count and sum by key over batches that were made before, with checkpoints, result readable.
     GroupBy(group_by::GroupByArguments),
+    /// The greatest values of each key, kept while rows come in.
+    TopN(top_n::TopNArguments),
     /// Small epochs into many keys: from hand-in to visible, without and with a checkpoint under way.
     EpochLatency(group_by::LatencyArguments),
     /// The exact percentile of each key while rows come and go, with checkpoints, result readable.
@@ -45,6 +48,7 @@ enum Measurement {
 pub fn main(arguments: &BenchArguments) -> ExitCode {
     let result = match &arguments.measurement {
         Measurement::GroupBy(arguments) => group_by::throughput(arguments),
+        Measurement::TopN(arguments) => top_n::top_n(arguments),
         Measurement::EpochLatency(arguments) => group_by::latency(arguments),
         Measurement::Percentile(arguments) => percentile::percentile(arguments),
         Measurement::Join(arguments) => join::join(arguments),

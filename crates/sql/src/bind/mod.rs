@@ -34,6 +34,7 @@ pub mod table_function;
 mod type_name;
 mod undefined;
 mod union;
+mod window_function;
 
 use arrow::datatypes::SchemaRef;
 use changelog::RelationId;

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use super::window_function::typed;
+
 use super::cast_mark::cast_mark_function;
 use super::clock::clock_functions;
 use super::type_name::type_name_function;
@@ -51,6 +53,7 @@ impl Registry {
         }
         let mut window = HashMap::new();
         for function in datafusion::functions_window::all_default_window_functions() {
+            let function = typed(function);
             for alias in function.aliases() {
                 window.insert(alias.clone(), Arc::clone(&function));
             }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Like, ScalarFunction, Sort, WindowFunction};
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits};
 use functions::aggregate::{HYPOTHETICAL_PREFIX, orders_within_group};
 use functions::text_format::{Clock, write_value};
 
 use crate::SqlType;
 use crate::bind::shown_name;
+use crate::window::EXCLUDE_MARK;
 
 /// How tightly the outermost operator of a text binds: parentheses go around what binds less than its place wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -325,13 +326,35 @@ impl Names {
         let counts_rows = name == "count" && matches!(params.args.as_slice(), [Expr::Literal(..)]);
         let arguments = if counts_rows { "*".to_owned() } else { self.list(&params.args) };
         let mut over = Vec::new();
-        if !params.partition_by.is_empty() {
-            over.push(format!("PARTITION BY {}", self.list(&params.partition_by)));
+        let exclusion = |expr: &Expr| match expr {
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) if text.starts_with(EXCLUDE_MARK) => {
+                Some(text.to_uppercase())
+            }
+            _ => None,
+        };
+        let partition: Vec<&Expr> = params.partition_by.iter().filter(|expr| exclusion(expr).is_none()).collect();
+        if !partition.is_empty() {
+            over.push(format!("PARTITION BY {}", self.list(partition)));
         }
         if !params.order_by.is_empty() {
             over.push(format!("ORDER BY {}", self.sorts(&params.order_by)));
         }
-        format!("{name}({arguments}) OVER ({})", over.join(" "))
+        let frame = &params.window_frame;
+        let is_default = matches!(&frame.start_bound, WindowFrameBound::Preceding(offset) if offset.is_null())
+            && match &frame.end_bound {
+                WindowFrameBound::CurrentRow => frame.units == WindowFrameUnits::Range,
+                WindowFrameBound::Following(offset) => offset.is_null() && params.order_by.is_empty(),
+                WindowFrameBound::Preceding(_) => false,
+            };
+        if !is_default {
+            over.push(frame.to_string());
+        }
+        over.extend(params.partition_by.iter().find_map(exclusion));
+        let filter = match &params.filter {
+            Some(filter) => format!(" FILTER (WHERE {})", self.predicate(filter)),
+            None => String::new(),
+        };
+        format!("{name}({arguments}){filter} OVER ({})", over.join(" "))
     }
 }
 

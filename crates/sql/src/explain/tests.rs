@@ -38,6 +38,34 @@ fn dataflows_of_views() {
 }
 
 #[test]
+fn dataflows_of_ordered_views() {
+    let texts = [
+        "SELECT a, b FROM t ORDER BY b DESC, a LIMIT 3 OFFSET 1",
+        "SELECT a FROM (SELECT a, b FROM t ORDER BY b + 1 LIMIT 10) q WHERE a > 1",
+        "SELECT a FROM t OFFSET 2",
+        "SELECT s FROM t ORDER BY a FETCH FIRST 3 ROWS WITH TIES",
+        "SELECT s FROM t ORDER BY a OFFSET 2 FETCH NEXT 3 ROWS WITH TIES",
+        "SELECT DISTINCT ON (a) a, s FROM t ORDER BY a, b DESC",
+        "SELECT * FROM (SELECT a, b, row_number() OVER (PARTITION BY a ORDER BY b) AS n FROM t) q WHERE n <= 3",
+        "SELECT b FROM (SELECT b, row_number() OVER (PARTITION BY s ORDER BY b) n FROM t) q WHERE n BETWEEN 2 AND 4",
+        "SELECT b FROM (SELECT b, rank() OVER (PARTITION BY a + 1 ORDER BY b) n FROM t) q WHERE 5 > n AND b <> 7",
+        "SELECT b, n FROM (SELECT b, dense_rank() OVER (ORDER BY x) n FROM t) q WHERE n = 1",
+    ];
+    insta::assert_snapshot!(texts.map(view).join("\n\n"));
+}
+
+#[test]
+fn dataflows_of_windows() {
+    let texts = [
+        "SELECT a, rank() OVER (PARTITION BY s ORDER BY b DESC) AS r FROM t",
+        "SELECT a, lag(b, 2, 0) OVER w AS l, sum(b) FILTER (WHERE a > 1) OVER (w ROWS 2 PRECEDING) AS n FROM t WINDOW w AS (PARTITION BY a ORDER BY b)",
+        "SELECT avg(a + 1) OVER (ORDER BY b GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE TIES) AS x, count(*) OVER () AS n FROM t",
+        "SELECT sum(b) OVER (ORDER BY d RANGE '1 month' PRECEDING) AS s, ntile(4) OVER (ORDER BY d) AS q FROM t",
+    ];
+    insta::assert_snapshot!(texts.map(view).join("\n\n"));
+}
+
+#[test]
 fn plans_of_queries() {
     let texts = [
         "SELECT a, count(*) FROM t WHERE b > 3 GROUP BY a HAVING sum(b) < 10 ORDER BY count(*) DESC LIMIT 5",

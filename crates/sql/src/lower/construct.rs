@@ -21,8 +21,6 @@ pub enum Construct {
     Window,
     /// A subquery within an expression.
     Subquery,
-    /// DISTINCT ON.
-    DistinctOn,
     /// GROUPING SETS, CUBE or ROLLUP.
     GroupingSets,
     /// WITH RECURSIVE.
@@ -68,7 +66,6 @@ impl Construct {
             Construct::Limit => "LIMIT".to_owned(),
             Construct::Window => "a window function".to_owned(),
             Construct::Subquery => "a subquery in an expression".to_owned(),
-            Construct::DistinctOn => "DISTINCT ON".to_owned(),
             Construct::GroupingSets => "GROUPING SETS, CUBE or ROLLUP".to_owned(),
             Construct::Recursive => "WITH RECURSIVE".to_owned(),
             Construct::TableFunction => "a function in FROM".to_owned(),
@@ -87,10 +84,6 @@ impl Construct {
 
 fn refused_node(node: &LogicalPlan) -> Option<Construct> {
     match node {
-        LogicalPlan::Limit(_) => Some(Construct::Limit),
-        LogicalPlan::Sort(sort) if sort.fetch.is_some() => Some(Construct::Limit),
-        LogicalPlan::Window(_) => Some(Construct::Window),
-        LogicalPlan::Distinct(Distinct::On(_)) => Some(Construct::DistinctOn),
         LogicalPlan::RecursiveQuery(_) => Some(Construct::Recursive),
         LogicalPlan::Subquery(_) => Some(Construct::Subquery),
         LogicalPlan::TableScan(scan) => match relation_of(scan) {
@@ -104,6 +97,9 @@ fn refused_node(node: &LogicalPlan) -> Option<Construct> {
         | LogicalPlan::Union(_)
         | LogicalPlan::Join(_)
         | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Distinct(Distinct::On(_))
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Values(_)
         | LogicalPlan::EmptyRelation(_)
@@ -119,7 +115,6 @@ fn refused_expression(expr: &Expr) -> Option<Construct> {
             Some(Construct::Subquery)
         }
         Expr::OuterReferenceColumn(..) => Some(Construct::Subquery),
-        Expr::WindowFunction(_) => Some(Construct::Window),
         Expr::GroupingSet(_) => Some(Construct::GroupingSets),
         Expr::Unnest(_) => Some(Construct::Unnest),
         Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
@@ -162,10 +157,6 @@ impl Visitor for Finder<'_> {
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
         let start = match self.construct {
-            Construct::DistinctOn => match &select.distinct {
-                Some(ast::Distinct::On(exprs)) => exprs.first().map(|e| e.span().start),
-                _ => None,
-            },
             Construct::GroupingSets => match &select.group_by {
                 ast::GroupByExpr::Expressions(exprs, _) => exprs
                     .iter()

@@ -11,7 +11,9 @@ mod constants;
 mod construct;
 mod expression;
 mod join;
+mod top_n;
 mod unnest;
+mod window;
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Lowering<'a> {
     query: &'a ast::Query,
     names: Names,
     nodes: Vec<Node>,
+    /// Nodes of the logical plan of which only some rows are wanted.
+    wanted: Vec<top_n::Wanted>,
 }
 
 /// A node that has been lowered.
@@ -48,7 +52,7 @@ struct Lowered {
 
 impl<'a> Lowering<'a> {
     pub fn new(query: &'a ast::Query) -> Lowering<'a> {
-        Lowering { query, names: Names::default(), nodes: Vec::new() }
+        Lowering { query, names: Names::default(), nodes: Vec::new(), wanted: Vec::new() }
     }
 
     /// The dataflow of a plan whose constructs have been checked, with `schema` as its columns.
@@ -103,18 +107,14 @@ impl<'a> Lowering<'a> {
         match plan {
             LogicalPlan::TableScan(scan) => self.input(scan),
             LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
-            // The rows of a relation have no order.
-            LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.node(&sort.input),
+            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Projection(projection) => self.project(projection),
-            LogicalPlan::Filter(filter) => {
-                let input = self.node(&filter.input)?;
-                let text = self.names.predicate(&filter.predicate);
-                let predicate = self.expression_with_text(&filter.predicate, filter.input.schema(), text)?;
-                let Node { schema, mode, .. } = &self.nodes[input.node];
-                let (schema, mode) = (Arc::clone(schema), *mode);
-                let node = self.push(OperatorSpec::Filter { predicate }, vec![input.node], schema, mode);
-                Ok(Lowered { node, unique: input.unique })
-            }
+            LogicalPlan::Filter(filter) => self.filter(filter, None),
+            LogicalPlan::Window(window) => match self.numbered(window) {
+                Some(lowered) => lowered,
+                None => self.window(window),
+            },
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.node(input)?;
@@ -153,7 +153,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn project(&mut self, projection: &Projection) -> Result<Lowered, SqlError> {
-        let input = self.node(&projection.input)?;
+        let input = self.below_projection(projection)?;
         let schema = projection.input.schema();
         let expressions: Vec<Arc<dyn Expression>> =
             projection.expr.iter().map(|e| self.expression(e, schema)).collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@
 
 mod depth;
 mod dialect;
+mod exclude;
 mod position;
 mod show;
 mod source;

@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Whitespace};
 
+use super::exclude::with_exclusions;
 use super::position::syntax_error_at;
 use crate::SqlError;
 
@@ -32,7 +33,7 @@ const NO_NAMES: &[Keyword] = &[
 /// # Errors
 /// 42601 for two strings beside each other on a line.
 pub fn prepared(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, SqlError> {
-    Ok(with_table_commands(with_joined_strings(text, tokens)?))
+    Ok(with_exclusions(with_table_commands(with_joined_strings(text, tokens)?)))
 }
 
 /// Where a reserved word stands in the place of a relation's name: the parser takes it for one.

@@ -23,7 +23,7 @@ use crate::bind::{failure, registry};
 /// The name of the rows' numbers; no column of a user has it.
 const PLACE: &str = "place in distinct on";
 
-/// The plan without DISTINCT ON.
+/// The plan without DISTINCT ON. Rows that the order leaves equal are told apart by the select list.
 ///
 /// # Errors
 /// If the expressions do not fit the plan below.
@@ -41,9 +41,15 @@ fn first_rows(distinct: DistinctOn) -> Result<LogicalPlan> {
         return Err(failure(SqlError::internal("there is no row_number")));
     };
     let order = sort_expr.unwrap_or_else(|| on_expr.iter().map(|e| Sort::new(e.clone(), true, false)).collect());
+    let mut keys = order.clone();
+    for expr in select_expr.iter().map(|expr| expr.clone().unalias()) {
+        if !keys.iter().any(|key| key.expr == expr) && !matches!(expr, Expr::Literal(..)) {
+            keys.push(Sort::new(expr, true, true));
+        }
+    }
     let mut number = WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number), Vec::new());
     number.params.partition_by = on_expr;
-    number.params.order_by = order.clone();
+    number.params.order_by = keys;
     number.params.window_frame = WindowFrame::new(Some(false));
     let place = Expr::from(number).alias(PLACE);
     let columns = select_expr.into_iter().zip(schema.iter());
@@ -51,7 +57,7 @@ fn first_rows(distinct: DistinctOn) -> Result<LogicalPlan> {
         columns.map(|(expr, (qualifier, field))| expr.unalias().alias_qualified(qualifier.cloned(), field.name()));
     LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
         .window([place])?
-        .filter(ident(PLACE).eq(lit(1_u64)))?
+        .filter(ident(PLACE).eq(lit(1_i64)))?
         .sort(order)?
         .project(columns.collect::<Vec<_>>())?
         .build()

@@ -3,6 +3,7 @@
 pub mod distinct_on;
 pub mod fallible;
 pub mod guard;
+pub mod ordered_limit;
 
 use std::sync::Arc;
 

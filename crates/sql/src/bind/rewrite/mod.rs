@@ -1,5 +1,6 @@
 //! Brings a query's tree into the form that DataFusion's planner takes, without changing what PostgreSQL means by it.
 
+mod fetch;
 mod from;
 mod literal;
 mod name;
@@ -8,6 +9,7 @@ mod pattern;
 mod row;
 mod set_operation;
 mod subquery;
+mod window;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -103,13 +105,13 @@ impl VisitorMut for Rewriter {
         if let Err(error) = set_operation::mark(&mut query.body) {
             return ControlFlow::Break(error);
         }
-        if let Some(quantity) = query.fetch.as_mut().and_then(|f| f.quantity.as_mut()) {
-            literal::restore_number(quantity);
-        }
-        ControlFlow::Continue(())
+        step(fetch::as_limit(query))
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+        if let Err(error) = window::resolve(select) {
+            return ControlFlow::Break(error);
+        }
         name::name_columns(&mut select.projection);
         from::series_in_list(&mut select.projection);
         step(from::refuse_merged_columns(&select.from).and_then(|()| from::lateral_functions(&mut select.from)))
