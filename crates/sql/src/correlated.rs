@@ -21,8 +21,8 @@ use datafusion::logical_expr::expr::{InSubquery, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Subquery, Volatility,
+    ColumnarValue, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Subquery, Volatility,
 };
 use futures::StreamExt;
 
@@ -235,6 +235,8 @@ fn can_be_joined(plan: &LogicalPlan) -> Result<bool> {
                 simple = false;
             }
             LogicalPlan::TableScan(scan) => simple = simple && FunctionTable::of(scan).is_none(),
+            // A condition taken from below an outer join would let other rows through.
+            LogicalPlan::Join(join) if join.join_type != JoinType::Inner => simple = false,
             other => {
                 other.apply_expressions(|expr| {
                     simple = simple && !names_outer(expr);

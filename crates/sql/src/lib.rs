@@ -7,6 +7,8 @@ pub mod baseline;
 mod bind;
 mod catalog;
 mod correlated;
+#[cfg(test)]
+mod decorrelate_tests;
 mod direct;
 mod dml;
 #[cfg(test)]

@@ -25,13 +25,14 @@ use tokio::task::JoinHandle;
 
 use crate::bind::{
     Bound, Options, RelationTable, bind_parameters, bind_query, fold_constants, map_expressions, read_clock, sql_error,
+    visit_expressions,
 };
 use crate::correlated::{arm, lift};
 use crate::direct::{DirectRun, is_direct};
 use crate::explain::plan_text;
 use crate::lookup::KeyLookup;
 use crate::ready::ReadyRow;
-use crate::rules::{distinct_on, guard, ordered_limit, query_rules};
+use crate::rules::{decorrelate, distinct_on, guard, ordered_limit, query_rules};
 use crate::scan::{ReadAt, RelationScan};
 use crate::window::{WindowQueryPlanner, own_windows};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
@@ -97,9 +98,7 @@ impl QueryPlan {
     pub(crate) fn from_bound(bound: Bound) -> Result<QueryPlan, SqlError> {
         check_readable(&bound.plan)?;
         let Bound { plan, schema, parameters, named, options } = bound;
-        let plan = lift(plan).map_err(|e| sql_error(&e))?;
-        let direct = is_direct(&plan);
-        let plan = if direct { guard::guard(plan) } else { optimize(plan) }.map_err(|e| sql_error(&e))?;
+        let (plan, direct) = planned(plan).map_err(|e| sql_error(&e))?;
         // Nullability is not promised: outer joins and aggregates make DataFusion's word for it unreliable.
         let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
@@ -246,6 +245,49 @@ impl Drop for Computation {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// The plan to run, and whether it reads no relation. EXISTS, IN, ANY and ALL become joins as in a view, and so do
+/// scalar subqueries that neither DataFusion nor `lift` has a form for.
+fn planned(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
+    let usual = |plan: LogicalPlan| {
+        let plan = lift(plan)?;
+        let direct = is_direct(&plan);
+        let plan = if direct { guard::guard(plan) } else { optimize(plan) }?;
+        Ok::<_, DataFusionError>((plan, direct))
+    };
+    let joined = |plan: LogicalPlan| Ok((decorrelate::decorrelate(plan).and_then(optimize)?, false));
+    let (mut quantified, mut scalar) = (false, false);
+    visit_expressions(&plan, &mut |part| {
+        quantified |= matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
+        scalar |= matches!(part, Expr::ScalarSubquery(_));
+        Ok(())
+    })?;
+    if quantified {
+        return joined(plan.clone()).or_else(|_: DataFusionError| usual(plan));
+    }
+    if !scalar {
+        return usual(plan);
+    }
+    match usual(plan.clone()) {
+        Ok(found) if !leaves_subqueries(&found.0)? => Ok(found),
+        found => joined(plan).or_else(|_: DataFusionError| found),
+    }
+}
+
+/// Whether there are subqueries that DataFusion has no physical form for.
+fn leaves_subqueries(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
+    let mut leaves = false;
+    visit_expressions(plan, &mut |part| {
+        leaves |= match part {
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            Expr::OuterReferenceColumn(..) => true,
+            _ => false,
+        };
+        Ok(())
+    })?;
+    Ok(leaves)
 }
 
 /// Guards what can fail and applies DataFusion's rules.

@@ -14,8 +14,8 @@ use futures::StreamExt;
 use state::{EpochPins, ReadTable, StateError};
 
 use crate::{
-    Cancel, Catalog, QueryMemory, Relation, RelationKind, RunContext, SessionSettings, SqlError, SqlType, Statement,
-    SystemFunction, plan_query,
+    Cancel, Catalog, QueryMemory, QueryPlan, Relation, RelationKind, RunContext, SessionSettings, SqlError, SqlType,
+    Statement, SystemFunction, plan_query,
 };
 
 /// A table's rows.
@@ -162,17 +162,21 @@ pub fn run(
     let query = crate::parse_query(text)?;
     let types: Vec<_> = parameters.iter().map(|p| Some(SqlType::new(p.data_type().clone()))).collect();
     let plan = plan_query(&query, catalog, &types).map_err(|e| e.locate(text))?;
+    Ok((plan.schema(), run_plan(&plan, parameters)?))
+}
+
+/// Runs a planned query to its end.
+pub fn run_plan(plan: &QueryPlan, parameters: &[ArrayRef]) -> Result<Vec<RecordBatch>, SqlError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
-    let batches = runtime.block_on(async {
+    runtime.block_on(async {
         let pins = EpochPins::new();
         let mut rows = plan.run(parameters, pins.pin(), context())?;
         let mut batches = Vec::new();
         while let Some(batch) = rows.next().await {
             batches.push(batch?);
         }
-        Ok::<_, SqlError>(batches)
-    })?;
-    Ok((plan.schema(), batches))
+        Ok(batches)
+    })
 }
 
 /// The rows of a batch as text, values separated by `|`.

@@ -15,9 +15,9 @@ use datafusion::sql::sqlparser::ast;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::bind::{Bound, bind_query_in, from_plan_error};
+use crate::bind::{Bound, bind_view_query, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
-use crate::rules::{distinct_on, guard, ordered_limit};
+use crate::rules::{decorrelate, distinct_on, guard, ordered_limit};
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -40,7 +40,10 @@ pub struct ViewPlan {
 pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
     let bound = bind_view(query, catalog)?;
     let convert = |e| from_plan_error(&e, query);
-    let plan = distinct_on::replace_distinct_on(bound.plan).and_then(ordered_limit::settle_ties).map_err(convert)?;
+    let plan = distinct_on::replace_distinct_on(bound.plan)
+        .and_then(ordered_limit::settle_ties)
+        .and_then(decorrelate::decorrelate)
+        .map_err(convert)?;
     let plan = guard::guard(plan).map_err(convert)?;
     let unsupported = |construct: Construct| construct.refuse(query);
     Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
@@ -82,7 +85,7 @@ pub fn describe_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<(Schem
 
 /// Binds a query that becomes a relation: no parameters, and each column name once.
 fn bind_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<Bound, SqlError> {
-    let bound = bind_query_in(query, catalog, VIEW_TIME_ZONE, &[])?;
+    let bound = bind_view_query(query, catalog, VIEW_TIME_ZONE)?;
     if !bound.parameters.is_empty() {
         return Err(SqlError::new(b"42P02", "there is no parameter $1"));
     }

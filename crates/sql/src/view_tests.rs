@@ -140,10 +140,6 @@ fn what_cannot_be_maintained_is_named_with_its_place() {
         "0A000 at Some(12): aggregate function array_agg over a window is not supported",
     );
     check(
-        "SELECT a FROM t WHERE a IN (SELECT a FROM u)",
-        "0A000 at Some(23): a subquery in an expression is not supported in a materialized view",
-    );
-    check(
         "SELECT nth_value(DISTINCT s, 2) AS l FROM t",
         "0A000 at Some(8): aggregate function nth_value is not supported in a materialized view",
     );

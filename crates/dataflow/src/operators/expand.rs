@@ -1,6 +1,6 @@
-//! Expand: each row once per grouping set, with NULL in the keys that the set has not, and the set's number.
+//! Expand: each row once per grouping set, with NULL in the keys that the set has not, and the set's id.
 //!
-//! An aggregate keyed by the keys and the number then makes the groups of all sets (GROUPING SETS, ROLLUP, CUBE).
+//! An aggregate keyed by the keys and the id then makes the groups of all sets (GROUPING SETS, ROLLUP, CUBE).
 
 use std::sync::Arc;
 
@@ -12,13 +12,15 @@ use changelog::{ChangeBatch, Epoch};
 use super::keyed::{KeyedParts, KeyedShard, KeyedSpec};
 use crate::{DataflowError, Operator, Output};
 
-/// Puts out each row once per set: the columns, then the set's number.
+/// Puts out each row once per set: the columns, then the set's id.
 #[derive(Debug)]
 pub struct ExpandSpec {
     /// The input's columns that are put out: the keys, then others.
     pub columns: Vec<usize>,
     /// For each set, the places among `columns` that it keeps of the keys.
     pub sets: Vec<Vec<usize>>,
+    /// For each set its id.
+    pub ids: Vec<i64>,
     /// How many of `columns` are keys.
     pub key_count: usize,
     /// The sets, for EXPLAIN.
@@ -31,7 +33,7 @@ impl KeyedSpec for ExpandSpec {
     }
 
     fn canonical_text(&self) -> String {
-        format!("expand {:?} {:?} {}", self.columns, self.sets, self.key_count)
+        format!("expand {:?} {:?} {:?} {}", self.columns, self.sets, self.ids, self.key_count)
     }
 
     fn placement(&self, _input: usize) -> Option<Vec<usize>> {
@@ -50,6 +52,7 @@ impl KeyedSpec for ExpandSpec {
         let expand = Expand {
             columns: self.columns.clone(),
             sets: self.sets.clone(),
+            ids: self.ids.clone(),
             key_count: self.key_count,
             schema: Arc::clone(&shard.schema),
         };
@@ -62,6 +65,7 @@ impl KeyedSpec for ExpandSpec {
 struct Expand {
     columns: Vec<usize>,
     sets: Vec<Vec<usize>>,
+    ids: Vec<i64>,
     key_count: usize,
     schema: SchemaRef,
 }
@@ -78,12 +82,12 @@ impl Operator for Expand {
         let all: Vec<ArrayRef> = self.columns.iter().map(|column| Arc::clone(batch.rows().column(*column))).collect();
         let nulls: Vec<ArrayRef> =
             all[..self.key_count].iter().map(|key| new_null_array(key.data_type(), row_count)).collect();
-        for (number, kept) in self.sets.iter().enumerate() {
+        for (kept, id) in self.sets.iter().zip(&self.ids) {
             let mut columns = all.clone();
             for key in (0..self.key_count).filter(|key| !kept.contains(key)) {
                 columns[key] = Arc::clone(&nulls[key]);
             }
-            columns.push(Arc::new(Int64Array::from_value(number as i64, row_count)));
+            columns.push(Arc::new(Int64Array::from_value(*id, row_count)));
             output.push(batch.with_rows(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
         }
         Ok(())
@@ -98,7 +102,13 @@ mod tests {
     #[test]
     fn a_row_comes_once_per_set() {
         let schema = schema(&["a", "b", "set"]);
-        let mut expand = Expand { columns: vec![0, 1], sets: vec![vec![0, 1], vec![1], vec![]], key_count: 2, schema };
+        let mut expand = Expand {
+            columns: vec![0, 1],
+            sets: vec![vec![0, 1], vec![1], vec![]],
+            ids: vec![0, 1, 2],
+            key_count: 2,
+            schema,
+        };
         let mut output = Output::default();
         expand.apply(0, Epoch(1), batch(&[(1, 10, -2)]), &mut output).expect("applies");
         let expected = [

@@ -46,6 +46,8 @@ pub struct Binder<'a> {
     planners: Vec<Arc<dyn ExprPlanner>>,
     named: Mutex<Vec<RelationId>>,
     view_depth: Mutex<usize>,
+    /// Whether LATERAL stays what it is, for `rules::decorrelate`; else it is inlined, for DataFusion to run.
+    keeps_lateral: bool,
 }
 
 impl<'a> Binder<'a> {
@@ -66,14 +68,20 @@ impl<'a> Binder<'a> {
             Arc::new(WindowFunctionPlanner),
         ];
         let named = Mutex::new(Vec::new());
-        Binder { catalog, coercion, planners, named, view_depth: Mutex::new(0) }
+        Binder { catalog, coercion, planners, named, view_depth: Mutex::new(0), keeps_lateral: false }
+    }
+
+    /// The same for a view.
+    pub fn keeping_lateral(self) -> Binder<'a> {
+        Binder { keeps_lateral: true, ..self }
     }
 
     /// The logical plan of a query that `rewrite` has been over; types are not resolved yet.
     pub fn plan_query(&self, query: ast::Query) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(self, parser_options());
         let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
-        super::lateral::inline(super::set_operation::expand(plan)?)
+        let plan = super::set_operation::expand(plan)?;
+        if self.keeps_lateral { Ok(plan) } else { super::lateral::inline(plan) }
     }
 
     /// An expression over the columns of `schema`, types resolved.

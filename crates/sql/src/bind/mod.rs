@@ -90,26 +90,22 @@ pub fn bind_query(
     catalog: &dyn Catalog,
     parameter_types: &[Option<SqlType>],
 ) -> Result<Bound, SqlError> {
-    bind_query_in(query, catalog, &catalog.settings().time_zone, parameter_types)
-}
-
-/// Binds a query in a time zone that need not be the session's.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn bind_query_in(
-    query: &ast::Query,
-    catalog: &dyn Catalog,
-    time_zone: &str,
-    parameter_types: &[Option<SqlType>],
-) -> Result<Bound, SqlError> {
-    let bound = bind_once(query, catalog, time_zone, parameter_types)?;
+    let binder = |types: &[Option<SqlType>]| Binder::new(catalog, types);
+    let bound = bind_once(query, binder(parameter_types))?;
     if bound.complete {
         return Ok(bound.bound);
     }
     // Types were found while planning; plan again, so that every occurrence of a parameter has its type.
     let known: Vec<_> = bound.bound.parameters.iter().cloned().map(Some).collect();
-    Ok(bind_once(query, catalog, time_zone, &known)?.bound)
+    Ok(bind_once(query, binder(&known))?.bound)
+}
+
+/// Binds a view's query, in a time zone that need not be the session's.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bind_view_query(query: &ast::Query, catalog: &dyn Catalog, time_zone: &str) -> Result<Bound, SqlError> {
+    Ok(bind_once(query, Binder::new_in(catalog, time_zone, &[]).keeping_lateral())?.bound)
 }
 
 struct BoundOnce {
@@ -118,13 +114,7 @@ struct BoundOnce {
     complete: bool,
 }
 
-fn bind_once(
-    query: &ast::Query,
-    catalog: &dyn Catalog,
-    time_zone: &str,
-    parameter_types: &[Option<SqlType>],
-) -> Result<BoundOnce, SqlError> {
-    let binder = Binder::new_in(catalog, time_zone, parameter_types);
+fn bind_once(query: &ast::Query, binder: Binder<'_>) -> Result<BoundOnce, SqlError> {
     let mut rewritten = query.clone();
     rewrite::rewrite_query(&mut rewritten)?;
     let convert = |e: DataFusionError| from_plan_error(&e, query);

@@ -12,12 +12,13 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, TableType};
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, TableType, lit};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::coerce::{Coercion, type_of};
 use super::constant::{Options, evaluate_constant};
-use super::failure;
+use super::{failure, registry};
 use crate::{SqlError, SqlType};
 
 /// The most rows that `generate_series` gives in one go.
@@ -99,6 +100,36 @@ impl FunctionTable {
     /// Its arguments.
     pub fn arguments(&self) -> &[Expr] {
         &self.arguments
+    }
+
+    /// Its columns as arrays, of which `unnest` gives the rows; for these arguments.
+    pub fn lists(&self, arguments: Vec<Expr>) -> Result<Vec<Expr>> {
+        let call = |name: &str, arguments: Vec<Expr>| match registry().scalar(name) {
+            Some(function) => Ok(function.call(arguments)),
+            None => Err(failure(SqlError::internal(format!("there is no function {name}")))),
+        };
+        let first = arguments.first().cloned().unwrap_or_default();
+        let wide = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), DataType::Int64));
+        let numbers = |array: Expr| call("generate_series", vec![lit(1_i64), wide(call("cardinality", vec![array])?)]);
+        let item = |place: usize| self.schema.field(place).data_type().clone();
+        let list_of = |list: Expr, item: DataType| {
+            let list_type = DataType::List(Arc::new(Field::new_list_field(item, true)));
+            Expr::Cast(Cast::new(Box::new(list), list_type))
+        };
+        let list = match self.function {
+            Function::Unnest => first,
+            Function::GenerateSeries => {
+                let arguments = arguments.into_iter().map(wide).collect();
+                list_of(call("generate_series", arguments)?, item(0))
+            }
+            Function::GenerateSubscripts => list_of(numbers(first)?, item(0)),
+            Function::Options => return Err(failure(SqlError::unsupported(OPTIONS_FUNCTION))),
+        };
+        let mut lists = vec![list.clone()];
+        if self.schema.fields().len() > 1 {
+            lists.push(numbers(list)?);
+        }
+        Ok(lists)
     }
 
     /// The scan with other arguments.

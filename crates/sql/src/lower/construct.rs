@@ -21,8 +21,6 @@ pub enum Construct {
     Window,
     /// A subquery within an expression.
     Subquery,
-    /// GROUPING SETS, CUBE or ROLLUP.
-    GroupingSets,
     /// WITH RECURSIVE.
     Recursive,
     /// A function in FROM.
@@ -66,7 +64,6 @@ impl Construct {
             Construct::Limit => "LIMIT".to_owned(),
             Construct::Window => "a window function".to_owned(),
             Construct::Subquery => "a subquery in an expression".to_owned(),
-            Construct::GroupingSets => "GROUPING SETS, CUBE or ROLLUP".to_owned(),
             Construct::Recursive => "WITH RECURSIVE".to_owned(),
             Construct::TableFunction => "a function in FROM".to_owned(),
             Construct::Unnest => "unnest".to_owned(),
@@ -115,7 +112,6 @@ fn refused_expression(expr: &Expr) -> Option<Construct> {
             Some(Construct::Subquery)
         }
         Expr::OuterReferenceColumn(..) => Some(Construct::Subquery),
-        Expr::GroupingSet(_) => Some(Construct::GroupingSets),
         Expr::Unnest(_) => Some(Construct::Unnest),
         Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
             Some(Construct::VolatileFunction(call.func.name().to_owned()))
@@ -150,20 +146,6 @@ impl Visitor for Finder<'_> {
                 (None, None) => None,
             },
             Construct::Recursive => query.with.as_ref().map(|w| w.with_token.0.span.start),
-            _ => None,
-        };
-        start.map_or(ControlFlow::Continue(()), |start| self.found(start))
-    }
-
-    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
-        let start = match self.construct {
-            Construct::GroupingSets => match &select.group_by {
-                ast::GroupByExpr::Expressions(exprs, _) => exprs
-                    .iter()
-                    .find(|e| matches!(e, ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_)))
-                    .map(|e| e.span().start),
-                ast::GroupByExpr::All(_) => None,
-            },
             _ => None,
         };
         start.map_or(ControlFlow::Continue(()), |start| self.found(start))

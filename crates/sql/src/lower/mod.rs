@@ -10,6 +10,7 @@ mod aggregate_call;
 mod constants;
 mod construct;
 mod expression;
+mod grouping;
 mod join;
 mod top_n;
 mod unnest;
@@ -31,6 +32,7 @@ use crate::SqlError;
 use crate::bind::from_plan_error;
 use crate::explain::Names;
 use crate::query::relation_of;
+use crate::rules::decorrelate::grouping_sets_of;
 
 /// Lowers one query.
 pub struct Lowering<'a> {
@@ -115,7 +117,13 @@ impl<'a> Lowering<'a> {
                 Some(lowered) => lowered,
                 None => self.window(window),
             },
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.as_slice() {
+                [Expr::GroupingSet(_)] => {
+                    let sets = grouping_sets_of(&aggregate.group_expr);
+                    self.grouping_sets(aggregate, &sets.map_err(|e| from_plan_error(&e, self.query))?)
+                }
+                _ => self.aggregate(aggregate),
+            },
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.node(input)?;
                 let schema = Arc::clone(&self.nodes[input.node].schema);

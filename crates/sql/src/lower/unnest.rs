@@ -20,7 +20,7 @@ impl Lowering<'_> {
     /// Rows for the items of arrays.
     pub(super) fn unnest(&mut self, unnest: &Unnest) -> Result<Lowered, SqlError> {
         let simple = unnest.list_type_columns.iter().all(|(_, list)| list.depth == 1);
-        if !simple || !unnest.struct_type_columns.is_empty() || unnest.options.preserve_nulls() {
+        if !simple || !unnest.struct_type_columns.is_empty() {
             return Err(self.refuse(&Construct::Unnest));
         }
         let (exprs, base) = match unnest.input.as_ref() {
@@ -46,7 +46,7 @@ impl Lowering<'_> {
             Some(call) => SetColumn::Call(call),
             None => SetColumn::Input(*place),
         });
-        let spec = TableFunctionSpec { calls, columns: columns.collect(), keep_empty: false };
+        let spec = TableFunctionSpec { calls, columns: columns.collect(), keep_empty: unnest.options.preserve_nulls() };
         let node = self.computed(&below, base.schema(), input.node)?;
         let mode = self.nodes[node].mode;
         let schema = self.schema_of(&unnest.schema);

@@ -1,5 +1,6 @@
 //! Rewrites of logical plans: our own, one file each, and the list of DataFusion's that keep PostgreSQL's meaning.
 
+pub mod decorrelate;
 pub mod distinct_on;
 pub mod fallible;
 pub mod guard;

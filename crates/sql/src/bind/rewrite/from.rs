@@ -17,18 +17,7 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
         let args = array_exprs.drain(..).map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
         let alias = alias.take();
         let with_ordinality = *with_ordinality;
-        *factor = TableFactor::Table {
-            name: ObjectName::from(vec![Ident::new("unnest")]),
-            alias,
-            args: Some(TableFunctionArgs { args, settings: None }),
-            with_hints: Vec::new(),
-            version: None,
-            with_ordinality,
-            partitions: Vec::new(),
-            json_path: None,
-            sample: None,
-            index_hints: Vec::new(),
-        };
+        *factor = table_of(ObjectName::from(vec![Ident::new("unnest")]), args, alias, with_ordinality);
     }
     if let TableFactor::Table { name, alias, args: Some(_), with_ordinality, .. } = factor {
         let own = name.0.last().and_then(|p| p.as_ident()).map_or_else(|| "function".to_owned(), identifier);
@@ -71,11 +60,35 @@ pub fn refuse_merged_columns(from: &[TableWithJoins]) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// `LATERAL f(x)` is written as any function in FROM: whether it names columns is seen from its arguments.
+fn plain_function(factor: &mut TableFactor) {
+    let TableFactor::Function { name, args, with_ordinality, alias, .. } = factor else { return };
+    let (name, args) = (name.clone(), std::mem::take(args));
+    let (with_ordinality, alias) = (*with_ordinality, alias.take());
+    *factor = table_of(name, args, alias, with_ordinality);
+}
+
+fn table_of(name: ObjectName, args: Vec<FunctionArg>, alias: Option<TableAlias>, with_ordinality: bool) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias,
+        args: Some(TableFunctionArgs { args, settings: None }),
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
 /// Functions in FROM that name columns of what stands before them are LATERAL without the word.
 pub fn lateral_functions(from: &mut [TableWithJoins]) -> Result<(), SqlError> {
     for (place, table) in from.iter_mut().enumerate() {
         let first = (place > 0).then_some(&mut table.relation);
         for factor in first.into_iter().chain(table.joins.iter_mut().map(|join| &mut join.relation)) {
+            plain_function(factor);
             if is_function_of_columns(factor) {
                 make_lateral(factor)?;
             }
