@@ -15,6 +15,7 @@ mod make_datetime;
 mod math;
 mod number_pattern;
 mod numeric_math;
+mod rows;
 mod text;
 mod to_char;
 
@@ -43,6 +44,7 @@ pub fn scalar_udfs() -> Vec<Arc<ScalarUDF>> {
         array::FUNCTIONS,
         bytes::FUNCTIONS,
         comparison::FUNCTIONS,
+        rows::FUNCTIONS,
     ];
     udfs.extend(lists.into_iter().flatten().map(function::udf));
     udfs.extend(bytes::VOLATILE.iter().map(|function| function::udf_with(function, Volatility::Volatile)));

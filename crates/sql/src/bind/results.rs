@@ -11,10 +11,6 @@ pub fn result_type(function: &str, arguments: &[SqlType]) -> Option<SqlType> {
         "regexp_count" | "regexp_instr" | "array_position" => plain(DataType::Int32),
         "array_positions" => Some(SqlType::new(DataType::Int32).array()),
         "factorial" => plain(DataType::Decimal128(38, 0)),
-        "generate_series" => {
-            let narrow = |t: &SqlType| matches!(t.data_type(), DataType::Int16 | DataType::Int32);
-            arguments.iter().all(narrow).then(|| SqlType::new(DataType::Int32).array())
-        }
         "gcd" | "lcm" => {
             let wide = arguments.iter().any(|a| !matches!(a.data_type(), DataType::Int16 | DataType::Int32));
             if wide { None } else { plain(DataType::Int32) }

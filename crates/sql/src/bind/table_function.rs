@@ -1,12 +1,16 @@
-//! Functions in FROM: `unnest` and `generate_series`, with or without ordinality. Their arguments may name columns of
-//! a query around them, which have values only when that query runs.
+//! Functions in FROM (`unnest`, `generate_series`, `jsonb_each`, …), with or without ordinality. Their arguments may name
+//! columns of a query around them, which have values only when that query runs.
+//!
+//! A function's columns are arrays, each made by a scalar function of the arguments, whose items stand side by side.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result};
@@ -21,15 +25,47 @@ use super::constant::{Options, evaluate_constant};
 use super::{failure, registry};
 use crate::{SqlError, SqlType};
 
-/// The most rows that `generate_series` gives in one go.
-const SERIES_ROWS_MAX: i64 = 100_000_000;
-
 /// Stands at the end of a function's name when its rows are to be numbered.
 pub const ORDINALITY_MARK: &str = " with ordinality";
 
-/// The function whose rows have two columns, and these.
+/// The function whose rows are the options of a text array.
 pub const OPTIONS_FUNCTION: &str = "pg_options_to_table";
-pub const OPTION_COLUMNS: [&str; 2] = ["option_name", "option_value"];
+
+/// A function's columns by their names, each with the function that gives its items as an array.
+type Lists = &'static [(&'static str, &'static str)];
+
+/// The functions whose columns are made by functions of all arguments.
+const LIST_FUNCTIONS: &[(&str, Lists)] = &[
+    ("generate_series", &[("generate_series", "generate_series")]),
+    ("jsonb_array_elements", &[("value", "rows of jsonb_array_elements")]),
+    ("jsonb_array_elements_text", &[("value", "rows of jsonb_array_elements_text")]),
+    ("jsonb_each", &[("key", "rows of jsonb_object_keys"), ("value", "rows of jsonb_each")]),
+    ("jsonb_each_text", &[("key", "rows of jsonb_object_keys"), ("value", "rows of jsonb_each_text")]),
+    ("jsonb_object_keys", &[("jsonb_object_keys", "rows of jsonb_object_keys")]),
+    ("string_to_table", &[("string_to_table", "string_to_array")]),
+];
+
+/// The names that a function's columns have whatever its alias is.
+pub fn own_columns(function: &str) -> Option<Vec<&'static str>> {
+    if function == OPTIONS_FUNCTION {
+        return Some(vec!["option_name", "option_value"]);
+    }
+    let lists = lists_of(function)?;
+    let names: Vec<&str> = lists.iter().map(|(column, _)| *column).collect();
+    (names != [function]).then_some(names)
+}
+
+/// The function whose items a set-returning function in a SELECT list gives, if that has one column.
+pub fn list_function(function: &str) -> Option<&'static str> {
+    match lists_of(function)? {
+        [(_, list)] => Some(list),
+        _ => None,
+    }
+}
+
+fn lists_of(function: &str) -> Option<Lists> {
+    LIST_FUNCTIONS.iter().find(|(name, _)| *name == function).map(|(_, lists)| *lists)
+}
 
 /// A function in FROM.
 #[derive(Clone, Debug)]
@@ -38,14 +74,18 @@ pub struct FunctionTable {
     arguments: Vec<Expr>,
     options: Options,
     schema: SchemaRef,
+    ordinality: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Function {
+    /// The items of each argument.
     Unnest,
-    GenerateSeries,
+    /// The numbers of an array's items.
     GenerateSubscripts,
-    /// `pg_options_to_table`: texts `name=value` as names and values.
+    /// The items of what these functions give.
+    Lists(Lists),
+    /// Texts `name=value` as names and values.
     Options,
 }
 
@@ -57,37 +97,49 @@ pub fn source(name: &str, arguments: Vec<Expr>, coercion: &Coercion) -> Result<A
         None => (name, false),
     };
     let schema = DFSchema::empty();
-    let arguments = arguments.into_iter().map(|a| coercion.resolve(a, &schema)).collect::<Result<Vec<_>>>()?;
+    let mut arguments = arguments.into_iter().map(|a| coercion.resolve(a, &schema)).collect::<Result<Vec<_>>>()?;
     let types = arguments.iter().map(|a| type_of(a, &schema)).collect::<Result<Vec<_>>>()?;
     let undefined = || {
         let types: Vec<_> = types.iter().map(SqlType::name).collect();
         failure(SqlError::new(b"42883", format!("function {name}({}) does not exist", types.join(", "))))
     };
-    let integers = types.iter().all(|t| t.data_type().is_integer());
-    let (function, value) = match (name, types.as_slice()) {
-        ("unnest", [array]) => (Function::Unnest, array.element().ok_or_else(undefined)?),
-        ("generate_series", [_, _] | [_, _, _]) if integers => {
-            let wide = types.iter().any(|t| *t.data_type() == DataType::Int64);
-            (Function::GenerateSeries, SqlType::new(if wide { DataType::Int64 } else { DataType::Int32 }))
+    let text = || SqlType::new(DataType::Utf8);
+    let (function, mut fields) = match (name, types.as_slice()) {
+        ("unnest", [_, ..]) => {
+            let items = types.iter().map(|t| Some(t.element()?.field(name, true))).collect::<Option<Vec<_>>>();
+            (Function::Unnest, items.ok_or_else(undefined)?)
         }
         ("generate_subscripts", [array, dimension])
             if array.element().is_some() && dimension.data_type().is_integer() =>
         {
-            (Function::GenerateSubscripts, SqlType::new(DataType::Int32))
+            (Function::GenerateSubscripts, vec![SqlType::new(DataType::Int32).field(name, true)])
         }
-        (OPTIONS_FUNCTION, [array]) if array.is_array() => (Function::Options, SqlType::new(DataType::Utf8)),
-        _ => return Err(undefined()),
+        (OPTIONS_FUNCTION, [array]) if array.is_array() => {
+            let names = own_columns(name).unwrap_or_default();
+            (Function::Options, names.into_iter().map(|column| text().field(column, true)).collect())
+        }
+        (name, types) => {
+            let lists = lists_of(name).ok_or_else(undefined)?;
+            let mut fields = Vec::with_capacity(lists.len());
+            for (column, list) in lists {
+                let function = registry().scalar(list).ok_or_else(undefined)?;
+                let given: Vec<DataType> = types.iter().map(|t| t.data_type().clone()).collect();
+                let wanted = function.coerce_types(&given).map_err(|_| undefined())?;
+                for (argument, wanted) in arguments.iter_mut().zip(&wanted) {
+                    *argument = coercion.cast(std::mem::take(argument), &SqlType::new(wanted.clone()), &schema)?;
+                }
+                let item = SqlType::new(function.return_type(&wanted)?).element().ok_or_else(undefined)?;
+                fields.push(item.field(*column, true));
+            }
+            (Function::Lists(lists), fields)
+        }
     };
-    let mut fields = vec![value.field(name, true)];
-    if function == Function::Options {
-        fields = OPTION_COLUMNS.iter().map(|column| value.field(*column, true)).collect();
-    }
     if ordinality {
-        fields.push(Field::new("ordinality", DataType::Int64, false));
+        fields.push(Field::new("ordinality", DataType::Int64, true));
     }
     let schema = Arc::new(Schema::new(fields));
     let options = Arc::clone(&coercion.options);
-    Ok(provider_as_source(Arc::new(FunctionTable { function, arguments, options, schema })))
+    Ok(provider_as_source(Arc::new(FunctionTable { function, arguments, options, schema, ordinality })))
 }
 
 impl FunctionTable {
@@ -102,115 +154,93 @@ impl FunctionTable {
         &self.arguments
     }
 
-    /// Its columns as arrays, of which `unnest` gives the rows; for these arguments.
-    pub fn lists(&self, arguments: Vec<Expr>) -> Result<Vec<Expr>> {
-        let call = |name: &str, arguments: Vec<Expr>| match registry().scalar(name) {
-            Some(function) => Ok(function.call(arguments)),
-            None => Err(failure(SqlError::internal(format!("there is no function {name}")))),
-        };
-        let first = arguments.first().cloned().unwrap_or_default();
-        let wide = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), DataType::Int64));
-        let numbers = |array: Expr| call("generate_series", vec![lit(1_i64), wide(call("cardinality", vec![array])?)]);
-        let item = |place: usize| self.schema.field(place).data_type().clone();
-        let list_of = |list: Expr, item: DataType| {
-            let list_type = DataType::List(Arc::new(Field::new_list_field(item, true)));
-            Expr::Cast(Cast::new(Box::new(list), list_type))
-        };
-        let list = match self.function {
-            Function::Unnest => first,
-            Function::GenerateSeries => {
-                let arguments = arguments.into_iter().map(wide).collect();
-                list_of(call("generate_series", arguments)?, item(0))
-            }
-            Function::GenerateSubscripts => list_of(numbers(first)?, item(0)),
-            Function::Options => return Err(failure(SqlError::unsupported(OPTIONS_FUNCTION))),
-        };
-        let mut lists = vec![list.clone()];
-        if self.schema.fields().len() > 1 {
-            lists.push(numbers(list)?);
-        }
-        Ok(lists)
-    }
-
     /// The scan with other arguments.
     pub fn scan_with(mut self, arguments: Vec<Expr>, scan: TableScan) -> LogicalPlan {
         self.arguments = arguments;
         LogicalPlan::TableScan(TableScan { source: provider_as_source(Arc::new(self)), ..scan })
     }
 
-    fn rows(&self) -> Result<RecordBatch> {
-        let values: Vec<ArrayRef> =
-            self.arguments.iter().map(|a| evaluate_constant(a, &self.options)?.to_array()).collect::<Result<_>>()?;
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(2);
-        let column: ArrayRef = match self.function {
-            Function::Options => {
-                let (names, values) = options(&values[0])?;
-                columns.push(names);
-                values
+    /// Its columns as arrays, of which `unnest` gives the rows; for these arguments.
+    ///
+    /// # Errors
+    /// 0A000 for a function that reads the catalog.
+    pub fn lists(&self, arguments: Vec<Expr>) -> Result<Vec<Expr>> {
+        let call = |name: &str, arguments: Vec<Expr>| match registry().scalar(name) {
+            Some(function) => Ok(function.call(arguments)),
+            None => Err(failure(SqlError::internal(format!("there is no function {name}")))),
+        };
+        let cast = |expr: Expr, to: DataType| Expr::Cast(Cast::new(Box::new(expr), to));
+        let numbers = |array: Expr| {
+            let count = cast(call("cardinality", vec![array])?, DataType::Int64);
+            call("generate_series", vec![lit(1_i64), count])
+        };
+        let mut lists = match self.function {
+            Function::Unnest => arguments,
+            Function::Lists(lists) => {
+                lists.iter().map(|(_, list)| call(list, arguments.clone())).collect::<Result<_>>()?
             }
-            Function::Unnest => items(&values[0], self.schema.field(0).data_type())?,
-            Function::GenerateSeries => cast(&series(&values)?, self.schema.field(0).data_type())?,
             Function::GenerateSubscripts => {
-                let count = items(&values[0], &DataType::Null).map_or(0, |a| a.len());
-                let count = i32::try_from(count).map_err(|e| failure(SqlError::internal(e.to_string())))?;
-                Arc::new(Int32Array::from_iter_values(1..=count))
+                let narrow = DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true)));
+                let array = arguments.into_iter().next().unwrap_or_default();
+                vec![cast(numbers(array)?, narrow)]
+            }
+            Function::Options => return Err(failure(SqlError::unsupported(OPTIONS_FUNCTION))),
+        };
+        if self.ordinality {
+            if lists.len() > 1 {
+                return Err(failure(SqlError::unsupported("WITH ORDINALITY of several columns")));
+            }
+            lists.push(numbers(lists[0].clone())?);
+        }
+        Ok(lists)
+    }
+
+    fn rows(&self) -> Result<RecordBatch> {
+        let value = |expr: &Expr| evaluate_constant(expr, &self.options)?.to_array();
+        let mut columns = match self.function {
+            Function::Options => options(&value(&self.arguments[0])?)?,
+            _ => {
+                let plain = FunctionTable { ordinality: false, ..self.clone() };
+                let lists = plain.lists(self.arguments.clone())?;
+                lists.iter().map(|list| Ok(items(&value(list)?))).collect::<Result<Vec<_>>>()?
             }
         };
-        let count = column.len();
-        columns.push(column);
-        if self.schema.fields().len() > columns.len() {
-            columns.push(Arc::new(Int64Array::from_iter_values((1..).take(count))));
+        let count = columns.iter().map(|column| column.as_ref().map_or(0, |c| c.len())).max().unwrap_or(0);
+        let mut whole: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
+        for (column, field) in columns.drain(..).zip(self.schema.fields()) {
+            let missing = |from: usize| new_null_array(field.data_type(), count - from);
+            whole.push(match column {
+                None => missing(0),
+                Some(column) if column.len() == count => column,
+                Some(column) => concat(&[column.as_ref(), missing(column.len()).as_ref()])?,
+            });
+        }
+        if self.ordinality {
+            whole.push(Arc::new(Int64Array::from_iter_values((1..).take(count))));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), whole, &options)?)
     }
 }
 
-/// The items of a single array value.
-fn items(array: &ArrayRef, item: &DataType) -> Result<ArrayRef> {
+/// The items of a single array value; none for NULL.
+fn items(array: &ArrayRef) -> Option<ArrayRef> {
     match array.as_list_opt::<i32>() {
-        Some(list) if list.is_valid(0) => Ok(list.value(0)),
-        _ => Ok(arrow::array::new_empty_array(item)),
+        Some(list) if list.is_valid(0) => Some(list.value(0)),
+        _ => None,
     }
 }
 
 /// Names and values of options; one without a value has NULL.
-fn options(array: &ArrayRef) -> Result<(ArrayRef, ArrayRef)> {
-    let items = items(array, &DataType::Utf8)?;
+fn options(array: &ArrayRef) -> Result<Vec<Option<ArrayRef>>> {
+    let items = items(array).unwrap_or_else(|| new_null_array(&DataType::Utf8, 0));
     let texts = items.as_string::<i32>();
     let pairs = texts.iter().flatten().map(|text| match text.split_once('=') {
         Some((name, value)) => (Some(name), Some(value)),
         None => (Some(text), None),
     });
     let (names, values): (Vec<_>, Vec<_>) = pairs.unzip();
-    Ok((Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))))
-}
-
-fn series(values: &[ArrayRef]) -> Result<ArrayRef> {
-    let mut bounds = Vec::with_capacity(3);
-    for value in values {
-        let value = cast(value, &DataType::Int64)?;
-        if value.is_null(0) {
-            return Ok(Arc::new(Int64Array::from_iter_values([])));
-        }
-        bounds.push(value.as_primitive::<Int64Type>().value(0));
-    }
-    let (start, stop, step) = (bounds[0], bounds[1], bounds.get(2).copied().unwrap_or(1));
-    if step == 0 {
-        return Err(failure(SqlError::new(b"22023", "step size cannot equal zero")));
-    }
-    let count = (i128::from(stop) - i128::from(start)) / i128::from(step);
-    if count >= i128::from(SERIES_ROWS_MAX) {
-        let message = format!("generate_series of more than {SERIES_ROWS_MAX} rows is not supported");
-        return Err(failure(SqlError::new(b"54000", message)));
-    }
-    let mut series = Vec::new();
-    let mut next = Some(start);
-    while let Some(value) = next.filter(|v| if step > 0 { *v <= stop } else { *v >= stop }) {
-        series.push(value);
-        next = value.checked_add(step);
-    }
-    Ok(Arc::new(Int64Array::from(series)))
+    Ok(vec![Some(Arc::new(StringArray::from(names))), Some(Arc::new(StringArray::from(values)))])
 }
 
 #[async_trait]

@@ -59,7 +59,7 @@ impl Lowering<'_> {
             let spec = OperatorSpec::Aggregate { keys: Vec::new(), aggregates: calls.clone() };
             let global = self.push(spec, vec![node], output, ChangelogMode::Retracting);
             for set in sets.iter().filter(|set| set.keys.is_empty()) {
-                parts.push(self.without_keys(aggregate, global, keys.len(), set.id)?);
+                parts.push(self.empty_set(aggregate, global, keys.len(), set.id)?);
             }
         }
         let unique = Some((0..=keys.len()).collect());
@@ -146,7 +146,7 @@ impl Lowering<'_> {
     }
 
     /// The row of a set without keys, as columns of the plan's node.
-    fn without_keys(
+    fn empty_set(
         &mut self,
         aggregate: &Aggregate,
         global: usize,

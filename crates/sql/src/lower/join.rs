@@ -10,14 +10,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::operators::join::{Join, JoinKind, join_mode};
 use dataflow::{Expression, OperatorSpec};
-use datafusion::common::{DFSchema, JoinType, NullEquality};
+use datafusion::common::{DFSchema, JoinType, NullEquality, ScalarValue};
 use datafusion::logical_expr::expr::BinaryExpr;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, Join as LogicalJoin, LogicalPlan, Operator};
 
 use super::{Construct, Lowered, Lowering};
 use crate::SqlError;
 use crate::bind::from_plan_error;
+use crate::rules::guard;
 
 /// A pair of key expressions, and whether NULL equals NULL.
 struct KeyPair {
@@ -204,7 +205,10 @@ fn take_apart(
             None => rest.push(conjunct),
         }
     }
-    Ok((pairs, conjunction(rest)))
+    // ON true is no condition.
+    rest.retain(|conjunct| !matches!(conjunct, Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
+    let residual = if rest.is_empty() { None } else { Some(guard::all_of(rest)?) };
+    Ok((pairs, residual))
 }
 
 /// The key pair that an equality is, if its sides are of different inputs.

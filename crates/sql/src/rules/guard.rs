@@ -3,11 +3,10 @@
 //! `sum(10 / x) FILTER (WHERE x <> 0)` must divide by zero.
 //!
 //! 1. A right side that can fail goes into a CASE, whose branches are evaluated only for the rows that come to them.
-//! 2. In WHERE and HAVING, conjuncts before the first that can fail stay a plain conjunction, which rules may take
-//!    apart; from that one on they become one CASE that stays whole and keeps their order.
-//!    Those of a join's condition that cannot fail all come first.
+//! 2. Conditions in WHERE, HAVING and ON stay plain conjunctions, which rules may take apart.
 //! 3. An argument of an aggregate with FILTER that can fail goes into a CASE on the filter.
-//! 4. After filters have been moved and merged, `order_filters` puts those that cannot fail first.
+//! 4. After filters have been moved and merged, `order_filters` lets conjuncts that can fail be evaluated only where the
+//!    others are true.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -23,12 +22,12 @@ pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let node = match node {
             LogicalPlan::Filter(mut filter) => {
-                filter.predicate = filter_predicate(filter.predicate)?;
-                LogicalPlan::Filter(filter)
+                filter.predicate = guard_conjuncts(filter.predicate)?;
+                return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
             }
             LogicalPlan::Join(mut join) => {
-                join.filter = join.filter.map(join_condition).transpose()?;
-                LogicalPlan::Join(join)
+                join.filter = join.filter.map(guard_conjuncts).transpose()?;
+                return Ok(Transformed::yes(LogicalPlan::Join(join)));
             }
             other => other,
         };
@@ -45,9 +44,7 @@ pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
 pub fn order_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(mut filter) if is_fallible(&filter.predicate) => {
-            let (risky, safe): (Vec<_>, Vec<_>) =
-                split_conjunction_owned(filter.predicate).into_iter().partition(is_fallible);
-            filter.predicate = in_order(safe, risky)?;
+            filter.predicate = all_of(split_conjunction_owned(filter.predicate))?;
             Ok(Transformed::yes(LogicalPlan::Filter(filter)))
         }
         other => Ok(Transformed::no(other)),
@@ -55,25 +52,16 @@ pub fn order_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|t| t.data)
 }
 
-/// The predicate of a filter, for which NULL is as good as false.
-fn filter_predicate(predicate: Expr) -> Result<Expr> {
-    if !is_fallible(&predicate) {
-        return Ok(predicate);
-    }
-    let mut conjuncts = split_conjunction_owned(predicate);
-    let first = conjuncts.iter().position(is_fallible).unwrap_or(conjuncts.len());
-    let risky = conjuncts.split_off(first);
-    let atomic = nest(risky)?;
-    conjuncts.extend(atomic);
-    Ok(conjunction(conjuncts).unwrap_or_else(|| lit(true)))
+/// Guards each conjunct by itself, so that rules may take the conjunction apart.
+fn guard_conjuncts(predicate: Expr) -> Result<Expr> {
+    let guarded = split_conjunction_owned(predicate).into_iter().map(|conjunct| Ok(guard_expression(conjunct)?.data));
+    Ok(conjunction(guarded.collect::<Result<Vec<_>>>()?).unwrap_or_else(|| lit(true)))
 }
 
-/// The condition of a join: what can't fail comes first and stays a plain conjunction, where the join's keys are found.
-fn join_condition(condition: Expr) -> Result<Expr> {
-    let (risky, mut conjuncts): (Vec<_>, Vec<_>) =
-        split_conjunction_owned(condition).into_iter().partition(is_fallible);
-    conjuncts.extend(nest(risky)?);
-    Ok(conjunction(conjuncts).unwrap_or_else(|| lit(true)))
+/// All of these predicates: those that can fail are evaluated only where the others are true.
+pub fn all_of(predicates: Vec<Expr>) -> Result<Expr> {
+    let (risky, safe): (Vec<_>, Vec<_>) = predicates.into_iter().partition(is_fallible);
+    in_order(safe, risky)
 }
 
 fn in_order(safe: Vec<Expr>, risky: Vec<Expr>) -> Result<Expr> {

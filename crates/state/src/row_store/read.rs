@@ -172,7 +172,8 @@ impl RowStore {
                 interleave(&parts, &places)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(RecordBatch::try_new(schema, columns)?)
+        let options = RecordBatchOptions::new().with_row_count(Some(found.len()));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 
     /// The rows of the next segment with ids from `cursor` to below `end`, and which of them `epoch` sees (all if

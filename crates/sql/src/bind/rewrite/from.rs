@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::operator::call;
-use crate::bind::table_function::{OPTION_COLUMNS, OPTIONS_FUNCTION, ORDINALITY_MARK};
+use crate::bind::table_function::{ORDINALITY_MARK, list_function, own_columns};
 use crate::{SqlError, identifier};
 
 /// Rewrites one item of FROM.
@@ -23,18 +23,16 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
         let own = name.0.last().and_then(|p| p.as_ident()).map_or_else(|| "function".to_owned(), identifier);
         let mark = if *with_ordinality { ORDINALITY_MARK } else { "" };
         *name = ObjectName::from(vec![Ident::with_quote('"', format!("{own}{mark}"))]);
-        let is_options = own == OPTIONS_FUNCTION;
+        let columns = own_columns(&own).unwrap_or_default();
         let own = Ident::with_quote('"', own);
         let alias =
             alias.get_or_insert_with(|| TableAlias { explicit: true, name: own, columns: Vec::new(), at: None });
-        if alias.columns.is_empty() && is_options {
-            let columns = OPTION_COLUMNS.iter().map(|column| TableAliasColumnDef::from_name(*column));
-            alias.columns.extend(columns);
-        }
+        let named = alias.columns.len();
+        alias.columns.extend(columns.iter().skip(named).map(|column| TableAliasColumnDef::from_name(*column)));
         if alias.columns.is_empty() {
             alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
         }
-        if *with_ordinality && alias.columns.len() == 1 {
+        if *with_ordinality && alias.columns.len() == columns.len().max(1) {
             alias.columns.push(TableAliasColumnDef { name: Ident::new("ordinality"), data_type: None });
         }
     }
@@ -147,7 +145,8 @@ pub fn series_in_list(items: &mut [SelectItem]) {
         let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
         let Expr::Function(function) = expr else { continue };
         let last = function.name.0.last().and_then(|p| p.as_ident()).map(identifier);
-        if last.as_deref() == Some("generate_series") {
+        if let Some(list) = last.as_deref().and_then(list_function) {
+            function.name = ObjectName::from(vec![Ident::with_quote('"', list)]);
             *expr = call("unnest", vec![expr.clone()]);
         }
     }
