@@ -94,7 +94,10 @@ impl Lowering<'_> {
     ) -> Result<usize, SqlError> {
         let below = Arc::clone(&self.nodes[node].schema);
         // Keys come first; a key that is an argument too is there twice, since the argument stays what it is.
-        let arguments = calls.iter().flat_map(|call| call.arguments.iter().copied().chain(call.filter));
+        let arguments = calls.iter().flat_map(|call| {
+            let order = call.order.iter().map(|key| key.column);
+            call.arguments.iter().copied().chain(order).chain(call.filter)
+        });
         let mut columns = key_places.to_vec();
         let first = columns.len();
         for argument in arguments {
@@ -106,6 +109,7 @@ impl Lowering<'_> {
         let mut calls = calls.to_vec();
         for call in &mut calls {
             call.arguments.iter_mut().for_each(|a| *a = place(*a));
+            call.order.iter_mut().for_each(|key| key.column = place(key.column));
             call.filter = call.filter.map(place);
         }
         let mut fields: Vec<Field> = columns.iter().map(|column| below.field(*column).clone()).collect();
