@@ -6,7 +6,6 @@ use dataflow::{DataflowPlan, OperatorSpec};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 use crate::bind::{Bound, bind_view_query, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
-use crate::rules::{decorrelate, distinct_on, guard, ordered_limit};
+use crate::rules::{cross_join, decorrelate, distinct_on, guard, ordered_limit};
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -67,10 +66,13 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
 /// in an order in which each has a condition with those before it, where there is one.
 fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
-        return Ok(plan);
+        return guard::order_filters(plan);
     }
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
-        vec![Arc::new(EliminateCrossJoin::new()), Arc::new(EliminateOuterJoin::new()), Arc::new(PushDownFilter::new())];
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(cross_join::OrderJoins::default()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDownFilter::new()),
+    ];
     guard::order_filters(Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?)
 }
 

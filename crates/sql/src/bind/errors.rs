@@ -142,6 +142,9 @@ fn known_error(message: &str) -> Option<SqlError> {
     if has("Aggregate function calls cannot be nested") {
         return error(b"42803", "aggregate function calls cannot be nested");
     }
+    if has("GROUPS requires an ORDER BY clause") {
+        return error(b"42P20", "GROUPS mode requires an ORDER BY clause");
+    }
     if has("Window function") && has("nested") {
         return error(b"42P20", "window function calls cannot be nested");
     }

@@ -31,13 +31,15 @@ pub fn with_exclusions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             span,
         };
         let mark = TokenWithSpan { token: Token::SingleQuotedString(format!("{EXCLUDE_MARK}{what}")), span };
-        let comma = TokenWithSpan { token: Token::Comma, span };
+        // The planner drops keys that are plain literals; not those in parentheses.
+        let token = |token| TokenWithSpan { token, span };
+        let [open, close, comma] = [token(Token::LParen), token(Token::RParen), token(Token::Comma)];
         let (at, added) = match is_word(&tokens[place], "PARTITION") {
             true => {
                 let by = (place + 1..tokens.len()).find(|at| is_word(&tokens[*at], "BY")).unwrap_or(place);
-                (by + 1, vec![mark, comma])
+                (by + 1, vec![open, mark, close, comma])
             }
-            false => (place, vec![word("PARTITION", Keyword::PARTITION), word("BY", Keyword::BY), mark]),
+            false => (place, vec![word("PARTITION", Keyword::PARTITION), word("BY", Keyword::BY), open, mark, close]),
         };
         tokens.splice(at..at, added);
     }
@@ -99,15 +101,15 @@ mod tests {
         let check = |text: &str, expected: &str| assert_eq!(moved(text), expected);
         check(
             "over (order by a rows 1 preceding exclude ties)",
-            "over ( PARTITION BY 'exclude ties' order by a rows 1 preceding )",
+            "over ( PARTITION BY ( 'exclude ties' ) order by a rows 1 preceding )",
         );
         check(
             "over (partition by (b) rows 1 preceding EXCLUDE CURRENT ROW)",
-            "over ( partition by 'exclude current row' , ( b ) rows 1 preceding )",
+            "over ( partition by ( 'exclude current row' ) , ( b ) rows 1 preceding )",
         );
         check(
             "over (w groups 1 preceding exclude no others)",
-            "over ( w PARTITION BY 'exclude no others' groups 1 preceding )",
+            "over ( w PARTITION BY ( 'exclude no others' ) groups 1 preceding )",
         );
         check("select exclude from t", "select exclude from t");
     }

@@ -81,6 +81,13 @@ fn call_of(expr: &Expr) -> Option<&Call> {
     }
 }
 
+/// Whether the planner's own window node is to run these calls: `array_agg`, which our operator lacks. EXCLUDE it does not know.
+pub fn is_left_to_the_planner(exprs: &[Expr]) -> bool {
+    let calls = || exprs.iter().filter_map(call_of);
+    calls().any(|call| call.fun.name() == "array_agg")
+        && !calls().any(|call| call.params.partition_by.iter().any(|expr| exclude_of(expr).is_some()))
+}
+
 /// Takes apart the first calls of a list, those over the same window. `fields` are the calls' results, `text` their text.
 ///
 /// # Errors

@@ -67,6 +67,7 @@ fn is_mark(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => matches!(&value.value, ast::Value::SingleQuotedString(text)
             if text.starts_with(crate::window::EXCLUDE_MARK)),
+        Expr::Nested(inner) => is_mark(inner),
         _ => false,
     }
 }

@@ -19,7 +19,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, Sort, WindowFunction};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, FetchType, Filter, GroupingSet, Join, JoinType, Limit, LogicalPlan,
-    LogicalPlanBuilder, SkipType, Union, Unnest, Window, WindowFrame, WindowFunctionDefinition, lit,
+    LogicalPlanBuilder, SkipType, Union, Unnest, Window, WindowFrame, WindowFunctionDefinition, lit, when,
 };
 
 use super::columns::{Domain, all_columns, conditions_of, distinct, join, project, same};
@@ -223,10 +223,10 @@ impl Decorrelation {
         let place = datafusion::logical_expr::ident(PLACE);
         let mut numbered = LogicalPlanBuilder::from(input).window([Expr::from(number).alias(PLACE)])?;
         if let Some(fetch) = fetch {
-            numbered = numbered.filter(place.clone().lt_eq(lit((skip + fetch) as u64)))?;
+            numbered = numbered.filter(place.clone().lt_eq(lit((skip + fetch) as i64)))?;
         }
         if skip > 0 {
-            numbered = numbered.filter(place.gt(lit(skip as u64)))?;
+            numbered = numbered.filter(place.gt(lit(skip as i64)))?;
         }
         numbered.project(columns)?.build()
     }
@@ -268,12 +268,10 @@ impl Decorrelation {
             return renamed(domain, joined, &node.schema);
         }
         // Where the left side is missing, the outer values are those of the right one.
-        let Some(coalesce) = registry().scalar("coalesce") else {
-            return Err(failure(SqlError::internal("there is no coalesce")));
-        };
         let mut exprs = Vec::new();
         for ((_, own), other) in domain.columns.iter().zip(other) {
-            let value = coalesce.call(vec![Expr::Column(own.clone()), Expr::Column(other)]);
+            let value = Expr::Column(own.clone());
+            let value = when(value.clone().is_not_null(), value).otherwise(Expr::Column(other))?;
             exprs.push(value.alias_qualified(own.relation.clone(), own.name.clone()));
         }
         exprs.extend(all_columns(&node.schema));

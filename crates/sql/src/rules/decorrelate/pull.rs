@@ -9,13 +9,12 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::BinaryExpr;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, JoinType, LogicalPlan, Operator, lit};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, JoinType, LogicalPlan, Operator, lit, when};
 
 use super::Decorrelation;
 use super::columns::{
     all_columns, as_own, column_of, columns_in, conditions_of, expr_names, join, plan_names, project, replace_columns,
 };
-use crate::bind::registry;
 use crate::rules::fallible::is_fallible;
 
 /// Aggregates that are NULL over no rows; of the others, only `count` (0) is known here.
@@ -177,12 +176,11 @@ impl Decorrelation {
         let groups = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(pulled.plan), keys, calls)?);
         let conditions = pairs.iter().enumerate().map(|(n, (_, outer))| outer.clone().eq(Expr::Column(name(n))));
         let joined = join(plan.clone(), groups, JoinType::Left, conditions.collect())?;
-        let Some(coalesce) = registry().scalar("coalesce") else { return Ok(None) };
         let value_of = |place: usize| {
             let value = Expr::Column(name(pairs.len() + place));
             match &empty[place] {
-                empty if matches!(empty, Expr::Literal(value, _) if value.is_null()) => value,
-                empty => coalesce.call(vec![value, empty.clone()]),
+                empty if matches!(empty, Expr::Literal(value, _) if value.is_null()) => Ok(value),
+                empty => when(value.clone().is_not_null(), value).otherwise(empty.clone()),
             }
         };
         let columns = aggregate.schema.columns();
@@ -191,7 +189,7 @@ impl Decorrelation {
         // Columns of the aggregate and those of the outer query may have equal names: the former are seen first.
         let value = top.transform(|part| match &part {
             Expr::Column(column) => match columns.iter().position(|c| c == column) {
-                Some(place) => Ok(Transformed::yes(value_of(place))),
+                Some(place) => Ok(Transformed::yes(value_of(place)?)),
                 None => Ok(Transformed::no(part)),
             },
             _ => Ok(Transformed::no(part)),
