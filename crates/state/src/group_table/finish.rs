@@ -69,7 +69,8 @@ impl GroupTable {
         let words = groups.records.gather(&[0]);
         let new = self.results(groups, &[0], &words, false)?;
         let errors: Vec<_> = new.errors.iter().map(|(_, error)| (error.clone(), 1)).collect();
-        let rows = RecordBatch::try_new(Arc::clone(&self.schema), new.columns)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), new.columns, &options)?;
         let changes = wanted.then(|| ChangeBatch::insertions(if errors.is_empty() { rows } else { rows.slice(0, 0) }));
         Ok(GroupChanges { changes, errors, touched_count: 1 })
     }
