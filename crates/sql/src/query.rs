@@ -275,7 +275,7 @@ fn planned(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
     }
     match usual(plan.clone()) {
         Ok(found) if !leaves_subqueries(&found.0)? => Ok(found),
-        found => joined(plan).or_else(|_: DataFusionError| found),
+        found => joined(plan).or(found),
     }
 }
 

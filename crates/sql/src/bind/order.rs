@@ -20,7 +20,8 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility,
 };
 
-use super::registry;
+use super::{failure, registry};
+use crate::SqlError;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 const DAYS_PER_MONTH: i128 = 30;
@@ -96,7 +97,19 @@ pub fn order_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
                 }
                 Transformed::yes(LogicalPlan::Join(join))
             }
-            LogicalPlan::Aggregate(aggregate) => order_groups(aggregate)?,
+            LogicalPlan::Distinct(Distinct::On(mut on)) => {
+                on.on_expr.iter_mut().for_each(|key| {
+                    replace_by_order(key, &schema);
+                });
+                on.sort_expr.iter_mut().flatten().for_each(|key| {
+                    replace_by_order(&mut key.expr, &schema);
+                });
+                Transformed::yes(LogicalPlan::Distinct(Distinct::On(on)))
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                refuse_sets_of_intervals(&aggregate)?;
+                order_groups(aggregate)?
+            }
             LogicalPlan::Distinct(Distinct::All(input))
                 if input.schema().fields().iter().any(|f| is_interval(f.data_type())) =>
             {
@@ -113,6 +126,21 @@ pub fn order_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
         })
     })
     .map(|t| t.data)
+}
+
+/// Grouping sets have no place yet for the value that stands for all intervals of one length.
+fn refuse_sets_of_intervals(aggregate: &Aggregate) -> Result<()> {
+    let schema = aggregate.input.schema();
+    for key in aggregate.group_expr.iter().filter_map(|e| if let Expr::GroupingSet(set) = e { Some(set) } else { None })
+    {
+        for expr in key.distinct_expr() {
+            if is_interval(&expr.get_type(schema)?) {
+                let message = "GROUPING SETS, CUBE or ROLLUP by an interval is not supported";
+                return Err(failure(SqlError::new(b"0A000", message)));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_interval(data_type: &DataType) -> bool {

@@ -119,7 +119,7 @@ pub(super) fn evaluate(
     let arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
     let values: ArrayRef = match &call.function {
         WindowFunction::RowNumber => numbers(segments, row_count, |s, row| s.position as i64 + row as i64 + 1),
-        WindowFunction::Rank => numbers(segments, row_count, |s, row| rank(s, row)),
+        WindowFunction::Rank => numbers(segments, row_count, rank),
         WindowFunction::DenseRank => numbers(segments, row_count, |s, row| i64::from(s.peers.group_of[row]) + 1),
         WindowFunction::PercentRank => fractions(segments, row_count, |s, row| match s.total {
             0 | 1 => 0.0,

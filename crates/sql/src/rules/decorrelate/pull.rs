@@ -179,7 +179,7 @@ impl Decorrelation {
         let value_of = |place: usize| {
             let value = Expr::Column(name(pairs.len() + place));
             match &empty[place] {
-                empty if matches!(empty, Expr::Literal(value, _) if value.is_null()) => Ok(value),
+                Expr::Literal(empty, _) if empty.is_null() => Ok(value),
                 empty => when(value.clone().is_not_null(), value).otherwise(empty.clone()),
             }
         };
