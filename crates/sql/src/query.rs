@@ -307,7 +307,7 @@ fn leaves_subqueries(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
 pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let optimizer = Optimizer::with_rules(query_rules());
     let plan = ordered_limit::settle_ties(distinct_on::replace_distinct_on(plan)?)?;
-    let plan = guard::guard(plan)?;
+    let plan = guard::guard(ordered_limit::number_offsets(plan)?)?;
     let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
     guard::order_filters(plan)
 }

@@ -88,7 +88,7 @@ async fn views_are_inlined_whatever_the_search_path() {
 async fn what_cannot_be_maintained_is_refused() {
     let mut client = Client::in_memory();
     client.run("CREATE TABLE t (n int)").await;
-    let error = client.fails("CREATE MATERIALIZED VIEW v AS SELECT n FROM t ORDER BY n LIMIT 3").await;
+    let error = client.fails("CREATE MATERIALIZED VIEW v AS SELECT n, random() FROM t").await;
     assert!(error.starts_with("0A000"), "{error}");
     assert_eq!(client.run("SHOW MATERIALIZED VIEWS").await, "");
     client.run("CREATE MATERIALIZED VIEW v AS SELECT n FROM t").await;

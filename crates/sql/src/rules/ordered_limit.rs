@@ -57,6 +57,25 @@ fn settle_limit(limit: Limit) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Limit(Limit { input, ..limit })))
 }
 
+/// OFFSET without LIMIT as a filter by row number. Within a larger query DataFusion drops the sort below such a limit,
+/// and leaves out whichever rows come first.
+///
+/// # Errors
+/// If a number of rows is negative.
+pub fn number_offsets(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(limit) if limit.fetch.is_none() => {
+            let (Some(sort), SkipType::Literal(_)) = (sort_below(&limit.input), limit.get_skip_type()?) else {
+                return Ok(Transformed::no(LogicalPlan::Limit(limit)));
+            };
+            let rows = rows_with_ties(&limit, sort, sort.expr.clone())?;
+            Ok(Transformed::yes(with_sort(&limit.input, rows)?))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|t| t.data)
+}
+
 fn is_mark(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(text)), _) if text == WITH_TIES)
 }
