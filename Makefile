@@ -29,3 +29,5 @@ bench:
 	cargo run --release --bin keyfold -- bench lookups
 	cargo run --release --bin keyfold -- bench lookups --clients 1
 	cargo run --release --bin keyfold -- bench csv
+	cargo run --release --bin keyfold -- bench shared-views
+	cargo run --release --bin keyfold -- bench shared-views --csv

@@ -8,6 +8,8 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::SharedWork;
+
 /// The weights of a batch as a slice, or `None` when every row weighs +1.
 pub type Weights<'a> = Option<&'a [i64]>;
 
@@ -23,6 +25,8 @@ pub struct ChangeBatch {
     key_hashes: Option<ScalarBuffer<u64>>,
     /// The columns are keys and partial results of the aggregate above, not rows of the edge's schema.
     holds_partials: bool,
+    /// What several views compute of these rows; set if more than one takes them.
+    shared: Option<Arc<SharedWork>>,
 }
 
 impl Default for ChangeBatch {
@@ -32,6 +36,7 @@ impl Default for ChangeBatch {
             weights: None,
             key_hashes: None,
             holds_partials: false,
+            shared: None,
         }
     }
 }
@@ -40,14 +45,14 @@ impl ChangeBatch {
     /// Rows that are all inserted once.
     #[must_use]
     pub fn insertions(rows: RecordBatch) -> ChangeBatch {
-        ChangeBatch { rows, weights: None, key_hashes: None, holds_partials: false }
+        ChangeBatch { rows, weights: None, key_hashes: None, holds_partials: false, shared: None }
     }
 
     /// Rows that are all taken away once.
     #[must_use]
     pub fn retractions(rows: RecordBatch) -> ChangeBatch {
         let weights = vec![-1; rows.num_rows()].into();
-        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false }
+        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false, shared: None }
     }
 
     /// Rows with a weight each.
@@ -57,7 +62,7 @@ impl ChangeBatch {
     #[must_use]
     pub fn weighted(rows: RecordBatch, weights: ScalarBuffer<i64>) -> ChangeBatch {
         assert_eq!(rows.num_rows(), weights.len(), "a change batch has one weight per row");
-        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false }
+        ChangeBatch { rows, weights: Some(weights), key_hashes: None, holds_partials: false, shared: None }
     }
 
     /// No rows, with these columns.
@@ -140,6 +145,26 @@ impl ChangeBatch {
         self.key_hashes.as_deref()
     }
 
+    /// The same batch, for several views: what one computes of it the others find.
+    #[must_use]
+    pub fn share(mut self) -> ChangeBatch {
+        self.shared = Some(Arc::default());
+        self
+    }
+
+    /// The same batch, with the shared work of the one that it was made of.
+    #[must_use]
+    pub(crate) fn sharing(mut self, shared: Option<&Arc<SharedWork>>) -> ChangeBatch {
+        self.shared = shared.cloned();
+        self
+    }
+
+    /// What several views compute of it, if it goes to several.
+    #[must_use]
+    pub fn shared_work(&self) -> Option<&Arc<SharedWork>> {
+        self.shared.as_ref()
+    }
+
     /// The parts: columns and weights.
     #[must_use]
     pub fn into_parts(self) -> (RecordBatch, Option<ScalarBuffer<i64>>) {
@@ -150,7 +175,8 @@ impl ChangeBatch {
     #[must_use]
     pub fn with_rows(&self, rows: RecordBatch) -> ChangeBatch {
         assert_eq!(rows.num_rows(), self.rows.num_rows(), "columns are replaced row for row");
-        ChangeBatch { rows, weights: self.weights.clone(), key_hashes: None, holds_partials: false }
+        let (weights, shared) = (self.weights.clone(), self.shared.clone());
+        ChangeBatch { rows, weights, key_hashes: None, holds_partials: false, shared }
     }
 
     /// Rows `offset .. offset + length`, without copying.
@@ -161,6 +187,7 @@ impl ChangeBatch {
             weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
             key_hashes: self.key_hashes.as_ref().map(|h| h.slice(offset, length)),
             holds_partials: self.holds_partials,
+            shared: None,
         }
     }
 
@@ -169,13 +196,16 @@ impl ChangeBatch {
     /// # Errors
     /// Whatever Arrow's `take` reports, such as offsets past 2 GiB of text.
     pub fn take(&self, positions: &UInt32Array) -> Result<ChangeBatch, ArrowError> {
-        let rows = take_record_batch(&self.rows, positions)?;
-        let weights = self
-            .weights
-            .as_ref()
-            .map(|w| positions.values().iter().map(|p| w[*p as usize]).collect::<ScalarBuffer<i64>>());
-        let key_hashes = self.key_hashes.as_ref().map(|h| positions.values().iter().map(|p| h[*p as usize]).collect());
-        Ok(ChangeBatch { rows, weights, key_hashes, holds_partials: self.holds_partials })
+        Ok(self.taken(take_record_batch(&self.rows, positions)?, positions))
+    }
+
+    /// The rows at these positions, whose columns have been taken.
+    pub(crate) fn taken(&self, rows: RecordBatch, positions: &UInt32Array) -> ChangeBatch {
+        let positions = positions.values();
+        let weights =
+            self.weights.as_ref().map(|w| positions.iter().map(|p| w[*p as usize]).collect::<ScalarBuffer<i64>>());
+        let key_hashes = self.key_hashes.as_ref().map(|h| positions.iter().map(|p| h[*p as usize]).collect());
+        ChangeBatch { rows, weights, key_hashes, holds_partials: self.holds_partials, shared: None }
     }
 
     /// The rows for which `keep` is true (NULL counts as false).
@@ -191,7 +221,7 @@ impl ChangeBatch {
                 .map(|(_, weight)| *weight)
                 .collect::<ScalarBuffer<i64>>()
         });
-        Ok(ChangeBatch { rows, weights, key_hashes: None, holds_partials: false })
+        Ok(ChangeBatch { rows, weights, key_hashes: None, holds_partials: false, shared: None })
     }
 
     /// All rows of the batches one after another; the batches share `schema`.
@@ -220,6 +250,12 @@ impl ChangeBatch {
             Some(w) => w.iter().map(|w| -w).collect(),
             None => vec![-1; self.row_count()].into(),
         };
-        ChangeBatch { rows: self.rows.clone(), weights: Some(weights), key_hashes: None, holds_partials: false }
+        ChangeBatch {
+            rows: self.rows.clone(),
+            weights: Some(weights),
+            key_hashes: None,
+            holds_partials: false,
+            shared: None,
+        }
     }
 }

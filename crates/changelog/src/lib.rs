@@ -11,6 +11,7 @@ mod error;
 mod ids;
 mod key;
 mod row_bytes;
+mod shared_work;
 
 pub use aggregate::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records};
 pub use batch::{ChangeBatch, Weights};
@@ -20,3 +21,4 @@ pub use error::{RowError, SqlState};
 pub use ids::{JobId, RelationId, StateTableId, WorkerIndex};
 pub use key::{KEY_GROUP_COUNT, KeyGroup, canonical_key, hash_columns, hash_integer};
 pub use row_bytes::{RowBytes, RowCodec, RowCodecError};
+pub use shared_work::{Shape, SharedWork, Work};

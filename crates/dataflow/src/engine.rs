@@ -280,8 +280,9 @@ impl Engine {
         let worker_count = entries.senders.len();
         let mut shares: Vec<Vec<(RelationId, ChangeBatch)>> = vec![Vec::new(); worker_count];
         for (place, (relation, batch)) in changes.into_iter().enumerate() {
-            if entries.readers.contains_key(&relation) {
-                spread(relation, batch, epoch.0 as usize + place, &mut shares);
+            let reader_count = entries.readers.get(&relation).map_or(0, BTreeSet::len);
+            if reader_count > 0 {
+                spread(relation, batch, reader_count > 1, epoch.0 as usize + place, &mut shares);
             }
         }
         for (sender, changes) in entries.senders.iter().zip(shares) {
@@ -435,19 +436,26 @@ fn send(sender: &Sender<Command>, command: Command) {
     let _ = sender.send(command);
 }
 
-/// Gives a small batch to one worker and slices of a big one to all.
-fn spread(relation: RelationId, batch: ChangeBatch, place: usize, shares: &mut [Vec<(RelationId, ChangeBatch)>]) {
+/// Gives a small batch to one worker and slices of a big one to all. One for several jobs carries what they share.
+fn spread(
+    relation: RelationId,
+    batch: ChangeBatch,
+    for_several: bool,
+    place: usize,
+    shares: &mut [Vec<(RelationId, ChangeBatch)>],
+) {
     let (row_count, worker_count) = (batch.row_count(), shares.len());
     if row_count == 0 {
         return;
     }
+    let shared = |batch: ChangeBatch| if for_several { batch.share() } else { batch };
     if worker_count == 1 || row_count <= WHOLE_ROWS_MAX {
-        shares[place % worker_count].push((relation, batch));
+        shares[place % worker_count].push((relation, shared(batch)));
         return;
     }
     let slice_rows = row_count.div_ceil(worker_count).min(SLICE_ROWS_MAX);
     for (number, offset) in (0..row_count).step_by(slice_rows).enumerate() {
         let slice = batch.slice(offset, slice_rows.min(row_count - offset));
-        shares[number % worker_count].push((relation, slice));
+        shares[number % worker_count].push((relation, shared(slice)));
     }
 }

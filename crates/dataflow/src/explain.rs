@@ -167,7 +167,7 @@ mod tests {
     fn grouped(bound: i64) -> DataflowPlan {
         let mut plan = PlanBuilder::default();
         let input = plan.input(1, &[0, 1], ChangelogMode::AppendOnly);
-        let kept = plan.filter(input, Greater { column: 1, bound });
+        let kept = plan.filter(input, Greater::new(1, bound));
         let groups = plan.aggregate(kept, &[0], &[1]);
         plan.project(groups, vec![column(1), column(0)]);
         plan.output(OutputIdentity::Key(vec![1]))

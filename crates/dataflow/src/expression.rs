@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
-use changelog::RowError;
+use changelog::{ChangeBatch, RowError, Shape, Work};
 
 /// The values of an expression for a batch, and the rows for which it has none.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Evaluated {
     /// One value per row; whatever stands where there is an error is not looked at.
     pub values: ArrayRef,
@@ -35,8 +35,30 @@ pub trait Expression: Send + Sync + Debug {
         None
     }
 
+    /// What it computes and the places of the columns that it computes it of, in the shape's order, if it can be compared
+    /// with other expressions.
+    fn shape(&self) -> Option<(&Arc<dyn Shape>, &[usize])> {
+        None
+    }
+
     /// Its text, as EXPLAIN shows it. Equal text over equal input means an equal expression.
     fn text(&self) -> String;
+}
+
+/// Evaluates an expression for a batch, unless that was done for another view that takes the same batch.
+pub(crate) fn evaluate(expression: &dyn Expression, batch: &ChangeBatch) -> Evaluated {
+    let (Some(shared), Some((shape, places))) = (batch.shared_work(), expression.shape()) else {
+        return expression.evaluate(batch.rows());
+    };
+    if places.is_empty() {
+        return expression.evaluate(batch.rows());
+    }
+    let columns: Vec<&ArrayRef> = places.iter().map(|place| batch.rows().column(*place)).collect();
+    let compute = || Ok::<_, std::convert::Infallible>(expression.evaluate(batch.rows()));
+    match shared.get(Work::Expression(Arc::clone(shape)), &columns, compute) {
+        Ok(evaluated) => Evaluated::clone(&evaluated),
+        Err(never) => match never {},
+    }
 }
 
 /// An expression that is a column.

@@ -17,8 +17,8 @@ pub struct DataflowPlan {
 }
 
 impl DataflowPlan {
-    /// The same plan, with a pre-aggregation below every aggregate that can use one: its aggregates have partial results,
-    /// its keys are its input's first columns, and its input is not on the right workers already.
+    /// The same plan, with a pre-aggregation below every aggregate that can use one: its aggregates have partial results
+    /// and its input is not on the right workers already.
     #[must_use]
     pub fn with_preaggregation(self) -> DataflowPlan {
         let placed_by = crate::layout::placed_by(&self);
@@ -29,9 +29,8 @@ impl DataflowPlan {
             node.inputs = before.iter().map(|input| moved_to[*input]).collect();
             if let OperatorSpec::Aggregate { keys, aggregates } = &node.spec {
                 let input = &nodes[node.inputs[0]];
-                let leading = keys.iter().enumerate().all(|(place, key)| place == *key);
                 let placed = placed_by[before[0]].as_ref() == Some(keys);
-                if leading && !placed && Preaggregate::is_possible(aggregates, input.mode) {
+                if !placed && Preaggregate::is_possible(aggregates, input.mode) {
                     let spec = OperatorSpec::Preaggregate { keys: keys.clone(), aggregates: aggregates.clone() };
                     let (schema, mode) = (Arc::clone(&input.schema), input.mode);
                     nodes.push(Node { spec, inputs: node.inputs.clone(), schema, mode });

@@ -1,12 +1,13 @@
 //! Small expressions and batches for this crate's tests: all columns are `bigint`.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use changelog::{
     Accumulator, AggregateFunction, ChangeBatch, ChangelogMode, Finished, GroupWords, Records, RelationId, RowError,
-    SqlState, Weights,
+    Shape, SqlState, Weights,
 };
 
 use crate::{AggregateCall, Column, DataflowPlan, Evaluated, Expression, Node, OperatorSpec, OutputIdentity};
@@ -55,8 +56,16 @@ pub(crate) fn column(index: usize) -> Arc<dyn Expression> {
 /// Whether a column is above a bound.
 #[derive(Debug)]
 pub(crate) struct Greater {
-    pub column: usize,
-    pub bound: i64,
+    column: usize,
+    bound: i64,
+    shape: Arc<dyn Shape>,
+    places: [usize; 1],
+}
+
+impl Greater {
+    pub(crate) fn new(column: usize, bound: i64) -> Greater {
+        Greater { column, bound, shape: Arc::new(Above(bound)), places: [column] }
+    }
 }
 
 impl Expression for Greater {
@@ -78,8 +87,26 @@ impl Expression for Greater {
         false
     }
 
+    fn shape(&self) -> Option<(&Arc<dyn Shape>, &[usize])> {
+        Some((&self.shape, &self.places))
+    }
+
     fn text(&self) -> String {
         format!("c{} > {}", self.column, self.bound)
+    }
+}
+
+#[derive(Debug)]
+struct Above(i64);
+
+impl Shape for Above {
+    fn is_equal(&self, other: &dyn Shape) -> bool {
+        let other: &dyn Any = other;
+        other.downcast_ref::<Above>().is_some_and(|other| other.0 == self.0)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.0 as u64
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn total(relation: u32) -> DataflowPlan {
 pub(super) fn bag_of_both() -> DataflowPlan {
     let mut plan = PlanBuilder::default();
     let first = plan.input(T1, &[0, 1], ChangelogMode::Retracting);
-    let kept = plan.filter(first, Greater { column: 1, bound: 1 });
+    let kept = plan.filter(first, Greater::new(1, 1));
     let second = plan.input(T2, &[0, 1], ChangelogMode::Retracting);
     let both = plan.union(&[kept, second]);
     plan.project(both, vec![column(1), column(0)]);

@@ -192,12 +192,17 @@ impl Operator for Aggregate {
         let rows = batch.rows();
         let keys: Vec<ArrayRef> = match batch.holds_partials() {
             true => rows.columns()[..self.keys.len()].to_vec(),
-            false => self.keys.iter().map(|c| canonical_key(rows.column(*c))).collect(),
+            false => batch.key_columns(&self.keys),
         };
         let inputs = if batch.holds_partials() { self.partial_inputs(&batch) } else { row_inputs(&self.calls, &batch) };
-        let hashes = match batch.key_hashes() {
-            Some(hashes) => hashes,
-            None => {
+        let shared;
+        let hashes = match (batch.key_hashes(), batch.shared_work()) {
+            (Some(hashes), _) => hashes,
+            (None, Some(_)) => {
+                shared = batch.hashes_of(&keys);
+                &shared
+            }
+            (None, None) => {
                 hash_columns(&keys, batch.row_count(), &mut self.hashes);
                 &self.hashes
             }

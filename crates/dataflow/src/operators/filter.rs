@@ -7,6 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, Epoch};
 
+use crate::expression::evaluate;
 use crate::{Expression, Operator, Output};
 
 /// Keeps the rows for which the predicate is true; false and NULL drop them.
@@ -31,14 +32,14 @@ impl Operator for Filter {
         batch: ChangeBatch,
         output: &mut Output,
     ) -> Result<(), ArrowError> {
-        let evaluated = self.predicate.evaluate(batch.rows());
+        let evaluated = evaluate(self.predicate.as_ref(), &batch);
         let keep = evaluated.values.as_boolean();
         assert_eq!(keep.len(), batch.row_count(), "a predicate has a value per row");
         if evaluated.errors.is_empty() {
             if keep.true_count() == batch.row_count() {
                 output.push(batch);
             } else {
-                output.push(batch.filter(keep)?);
+                output.push(batch.select(&evaluated.values)?);
             }
             return Ok(());
         }
@@ -63,11 +64,29 @@ mod tests {
 
     #[test]
     fn rows_pass_with_their_weights() {
-        let mut filter = Filter::new(Arc::new(Greater { column: 1, bound: 10 }));
+        let mut filter = Filter::new(Arc::new(Greater::new(1, 10)));
         let mut output = Output::default();
         filter.apply(0, Epoch(1), batch(&[(1, 10, 1), (2, 20, -1), (3, 30, 2)]), &mut output).expect("applies");
         assert_eq!(rows_of(&output.changes), [(vec![Some(2), Some(20)], -1), (vec![Some(3), Some(30)], 2)]);
         assert!(output.errors.is_empty());
+    }
+
+    #[test]
+    fn equal_filters_of_two_views_select_once() {
+        let shared = batch(&[(1, 10, 1), (2, 20, -1), (3, 30, 2)]).share();
+        let turned = shared.with_rows(shared.rows().project(&[1, 0]).expect("projects"));
+        let filtered = |column: usize, bound: i64, batch: &ChangeBatch| {
+            let mut output = Output::default();
+            let mut filter = Filter::new(Arc::new(Greater::new(column, bound)));
+            filter.apply(0, Epoch(1), batch.clone(), &mut output).expect("applies");
+            output.changes.remove(0)
+        };
+        let (first, second) = (filtered(1, 10, &shared), filtered(0, 10, &turned));
+        assert!(Arc::ptr_eq(first.rows().column(0), second.rows().column(1)));
+        assert!(Arc::ptr_eq(first.rows().column(1), second.rows().column(0)));
+        // Another bound, or the same one of another column, is another condition.
+        assert_eq!(rows_of(&[filtered(1, 20, &shared)]), [(vec![Some(3), Some(30)], 2)]);
+        assert_eq!(rows_of(&[filtered(0, 2, &shared)]), [(vec![Some(3), Some(30)], 2)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use changelog::{Accumulator, ChangeBatch, ChangelogMode, Epoch, canonical_key};
+use changelog::{Accumulator, ChangeBatch, ChangelogMode, Epoch};
 use state::{PartialGroups, RowCount};
 
 use super::aggregate::{external, row_inputs};
@@ -110,7 +110,7 @@ impl Operator for Preaggregate {
             output.push(batch);
             return Ok(());
         }
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| canonical_key(batch.rows().column(*key))).collect();
+        let keys = batch.key_columns(&self.keys);
         self.groups.fold(&keys, batch.row_count(), batch.weights(), &row_inputs(&self.calls, &batch));
         self.folded_rows += batch.row_count();
         let repeats = self.folded_rows >= self.groups.group_count() * ROWS_PER_GROUP_MIN;

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, Epoch, RowError};
 
+use crate::expression::evaluate;
 use crate::{Expression, Operator, Output};
 
 /// Computes one column per expression.
@@ -41,7 +42,7 @@ impl Operator for Project {
         // The first error of each row.
         let mut failed: Vec<Option<RowError>> = Vec::new();
         for expression in &self.expressions {
-            let evaluated = expression.evaluate(batch.rows());
+            let evaluated = evaluate(expression.as_ref(), &batch);
             assert_eq!(evaluated.values.len(), row_count, "an expression has a value per row");
             for (row, error) in evaluated.errors {
                 failed.resize(row_count, None);

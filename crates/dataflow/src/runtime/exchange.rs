@@ -1,8 +1,10 @@
 //! The exchange: splits a batch by the key groups of its rows and carries the parts to the workers that own them.
 
-use arrow::array::{ArrayRef, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::error::ArrowError;
-use changelog::{ChangeBatch, KeyGroup, canonical_key, hash_columns};
+use changelog::{ChangeBatch, KeyGroup, Work, hash_columns};
 use timely::communication::Push;
 use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pushers::exchange::Distributor;
@@ -15,24 +17,37 @@ use super::parcel::Parcel;
 /// # Errors
 /// If a part grows past what Arrow can hold.
 pub(super) fn split(batch: ChangeBatch, columns: &[usize], worker_count: usize) -> Result<Vec<Parcel>, ArrowError> {
-    let keys: Vec<ArrayRef> = columns.iter().map(|column| canonical_key(batch.rows().column(*column))).collect();
-    let mut hashes = Vec::new();
-    hash_columns(&keys, batch.row_count(), &mut hashes);
+    // Partial results begin with their keys.
+    let leading: Vec<usize> = (0..columns.len()).collect();
+    let keys = batch.key_columns(if batch.holds_partials() { &leading } else { columns });
+    let hashes = batch.hashes_of(&keys);
     let misplaced = misplaces().then(|| hashes_of_rows(&batch));
-    let even_share = batch.row_count() / worker_count;
-    let mut positions: Vec<Vec<u32>> =
-        (0..worker_count).map(|_| Vec::with_capacity(even_share + even_share / 8)).collect();
-    for (row, hash) in misplaced.as_ref().unwrap_or(&hashes).iter().enumerate() {
-        positions[KeyGroup::of(*hash).worker(worker_count)].push(row as u32);
-    }
-    let batch = batch.with_key_hashes(hashes.into());
+    let place = || Ok::<_, ArrowError>(positions(misplaced.as_deref().unwrap_or(&hashes), worker_count));
+    let positions: Arc<Vec<ArrayRef>> = match batch.shared_work().filter(|_| !keys.is_empty()) {
+        Some(shared) => {
+            let keys: Vec<&ArrayRef> = keys.iter().collect();
+            shared.get(Work::Named("positions by worker", worker_count as u64), &keys, place)?
+        }
+        None => Arc::new(place()?),
+    };
+    let batch = batch.with_key_hashes(hashes);
     let mut parcels = Vec::with_capacity(worker_count);
-    for (worker, rows) in positions.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-        let part =
-            if rows.len() == batch.row_count() { batch.clone() } else { batch.take(&UInt32Array::from(rows))? };
+    for (worker, rows) in positions.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+        let part = if rows.len() == batch.row_count() { batch.clone() } else { batch.take_at(rows)? };
         parcels.push(Parcel { worker: worker as u32, batch: part });
     }
     Ok(parcels)
+}
+
+/// For each worker the rows that go to it.
+fn positions(hashes: &[u64], worker_count: usize) -> Vec<ArrayRef> {
+    let even_share = hashes.len() / worker_count;
+    let mut positions: Vec<Vec<u32>> =
+        (0..worker_count).map(|_| Vec::with_capacity(even_share + even_share / 8)).collect();
+    for (row, hash) in hashes.iter().enumerate() {
+        positions[KeyGroup::of(*hash).worker(worker_count)].push(row as u32);
+    }
+    positions.into_iter().map(|rows| Arc::new(UInt32Array::from(rows)) as ArrayRef).collect()
 }
 
 /// The hashes of all columns, for the fault that takes them for the key.

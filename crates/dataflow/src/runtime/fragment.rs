@@ -309,7 +309,10 @@ impl Fragment {
     }
 
     fn publish(&self, epoch: u64, batch: &ChangeBatch) {
-        for subscriber in self.surroundings.published.subscribers.borrow().iter().filter(|s| s.start < epoch) {
+        let subscribers = self.surroundings.published.subscribers.borrow();
+        let taking = || subscribers.iter().filter(|s| s.start < epoch);
+        let batch = if taking().nth(1).is_some() { batch.clone().share() } else { batch.clone() };
+        for subscriber in taking() {
             subscriber.feed.push(epoch, subscriber.entry, batch.clone());
         }
     }

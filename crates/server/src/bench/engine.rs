@@ -87,6 +87,14 @@ impl Driver {
         })
     }
 
+    /// One more job over the input relations, before the first epoch is handed in.
+    pub fn add_job(&self, plan: DataflowPlan, number: u32) -> Result<Arc<Job>> {
+        let (start, restore, backfill) = (self.submitted, false, Vec::new());
+        let job = self.engine.create_job(JobOptions { id: JobId(number), plan, start, restore, backfill })?;
+        job.wait_caught_up()?;
+        Ok(job)
+    }
+
     /// Hands in an epoch.
     pub fn submit(&mut self, batch: ChangeBatch) {
         self.submitted = self.submitted.next();

@@ -10,6 +10,7 @@ mod join;
 mod load;
 mod percentile;
 mod servers;
+mod shared_views;
 mod statements;
 mod top_n;
 
@@ -34,6 +35,8 @@ enum Measurement {
     Percentile(percentile::PercentileArguments),
     /// The inner join of two growing streams, with checkpoints, result readable.
     Join(join::JoinArguments),
+    /// Many views over the same filtered source, beside one of them.
+    SharedViews(shared_views::SharedViewsArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
     /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
@@ -52,6 +55,7 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
         Measurement::EpochLatency(arguments) => group_by::latency(arguments),
         Measurement::Percentile(arguments) => percentile::percentile(arguments),
         Measurement::Join(arguments) => join::join(arguments),
+        Measurement::SharedViews(arguments) => shared_views::shared_views(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
         Measurement::Inserts(arguments) => statements::inserts(arguments),
         Measurement::Lookups(arguments) => statements::lookups(arguments),

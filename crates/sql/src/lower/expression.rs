@@ -1,14 +1,17 @@
 //! DataFusion's expressions as the dataflow's: a row that fails is an error of that row, the others have values.
 
+use std::any::Any;
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
-use changelog::RowError;
+use changelog::{RowError, Shape};
 use dataflow::{Evaluated, Expression};
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,6 +31,45 @@ pub struct RowExpression {
     fallible: bool,
     column: Option<usize>,
     text: String,
+    shape: Arc<dyn Shape>,
+    /// The columns of the shape.
+    places: Vec<usize>,
+}
+
+/// A physical expression whose columns are numbered in the order in which they are met.
+#[derive(Debug)]
+struct PhysicalShape {
+    expression: Arc<dyn PhysicalExpr>,
+    fingerprint: u64,
+}
+
+impl Shape for PhysicalShape {
+    fn is_equal(&self, other: &dyn Shape) -> bool {
+        let other: &dyn Any = other;
+        other.downcast_ref::<PhysicalShape>().is_some_and(|other| {
+            self.fingerprint == other.fingerprint && self.expression.as_ref() == other.expression.as_ref()
+        })
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
+
+/// What an expression computes whatever the places of its columns, and these places.
+fn shape_of(expression: &Arc<dyn PhysicalExpr>) -> Result<(Arc<dyn Shape>, Vec<usize>)> {
+    let mut places: Vec<usize> = Vec::new();
+    let numbered = Arc::clone(expression).transform(|node| {
+        let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
+        let number = places.iter().position(|place| *place == column.index()).unwrap_or_else(|| {
+            places.push(column.index());
+            places.len() - 1
+        });
+        Ok(Transformed::yes(Arc::new(Column::new("", number)) as Arc<dyn PhysicalExpr>))
+    })?;
+    let expression = numbered.data;
+    let fingerprint = BuildHasherDefault::<DefaultHasher>::default().hash_one(&expression);
+    Ok((Arc::new(PhysicalShape { expression, fingerprint }), places))
 }
 
 impl fmt::Debug for RowExpression {
@@ -45,7 +87,8 @@ impl RowExpression {
         let data_type = expr.get_type(schema)?;
         let nullable = expr.nullable(schema)?;
         let fallible = is_fallible(&expr);
-        Ok(RowExpression { physical, data_type, nullable, fallible, column, text })
+        let (shape, places) = shape_of(&physical)?;
+        Ok(RowExpression { physical, data_type, nullable, fallible, column, text, shape, places })
     }
 
     fn values(&self, rows: &RecordBatch) -> Result<ArrayRef> {
@@ -114,6 +157,10 @@ impl Expression for RowExpression {
 
     fn column(&self) -> Option<usize> {
         self.column
+    }
+
+    fn shape(&self) -> Option<(&Arc<dyn Shape>, &[usize])> {
+        self.column.is_none().then_some((&self.shape, self.places.as_slice()))
     }
 
     fn text(&self) -> String {
