@@ -6,6 +6,7 @@
 //!
 //! `generate` makes the rows; queries and tables are in `examples/tpch`.
 
+mod files;
 mod generate;
 mod words;
 
@@ -15,6 +16,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use futures::SinkExt;
 
+pub use files::write_files;
 pub use generate::{Generator, Order};
 
 use crate::keyfold::{Keyfold, KeyfoldOptions, repository_root};

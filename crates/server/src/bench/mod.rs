@@ -13,6 +13,7 @@ mod servers;
 mod shared_views;
 mod statements;
 mod top_n;
+mod tpch;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Measurement {
     Join(join::JoinArguments),
     /// Many views over the same filtered source, beside one of them.
     SharedViews(shared_views::SharedViewsArguments),
+    /// TPC-H's queries as views: epochs of new orders beside recomputations.
+    Tpch(tpch::TpchArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
     /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
@@ -56,6 +59,7 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
         Measurement::Percentile(arguments) => percentile::percentile(arguments),
         Measurement::Join(arguments) => join::join(arguments),
         Measurement::SharedViews(arguments) => shared_views::shared_views(arguments),
+        Measurement::Tpch(arguments) => tpch::tpch(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
         Measurement::Inserts(arguments) => statements::inserts(arguments),
         Measurement::Lookups(arguments) => statements::lookups(arguments),

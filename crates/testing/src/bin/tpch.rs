@@ -1,10 +1,11 @@
 //! Runs TPC-H's queries as materialized views against PostgreSQL: `tpch --scale 0.01 --refreshes 10`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use testing::postgres::Postgres;
-use testing::tpch::{TpchOptions, run};
+use testing::tpch::{Generator, TpchOptions, run, write_files};
 
 /// Compares TPC-H's 22 queries, maintained, with PostgreSQL.
 #[derive(Parser)]
@@ -27,6 +28,12 @@ struct Arguments {
     /// Kill the server in the middle.
     #[arg(long)]
     kill: bool,
+    /// Write the data for `keyfold bench tpch` into this directory instead.
+    #[arg(long)]
+    write: Option<PathBuf>,
+    /// With --write: new orders after the load.
+    #[arg(long, default_value_t = 1_500_000)]
+    new_orders: u64,
     /// Only these queries.
     #[arg(long, value_delimiter = ',')]
     queries: Vec<usize>,
@@ -34,6 +41,16 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(directory) = &arguments.write {
+        let generator = Generator::new(arguments.scale, arguments.seed);
+        return match write_files(&generator, arguments.new_orders, directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                eprintln!("tpch: {e:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = TpchOptions {
         scale: arguments.scale,
         seed: arguments.seed,
