@@ -138,6 +138,11 @@ impl<'a> Binder<'a> {
         Arc::clone(&self.coercion.options)
     }
 
+    /// The relations that names stand for.
+    pub fn catalog(&self) -> &dyn Catalog {
+        self.catalog
+    }
+
     /// The rules for types of this statement.
     pub fn coercion(&self) -> &Coercion {
         &self.coercion
@@ -175,7 +180,7 @@ impl<'a> Binder<'a> {
         *depth += 1;
         drop(depth);
         let mut query = crate::parse_query(text).map_err(failure)?;
-        rewrite::rewrite_query(&mut query).map_err(failure)?;
+        rewrite::rewrite_query(&mut query, self.catalog).map_err(failure)?;
         let plan = self.resolve(self.plan_query(query)?)?;
         *self.view_depth.lock() -= 1;
         let columns = plan.schema().columns();

@@ -116,7 +116,7 @@ struct BoundOnce {
 
 fn bind_once(query: &ast::Query, binder: Binder<'_>) -> Result<BoundOnce, SqlError> {
     let mut rewritten = query.clone();
-    rewrite::rewrite_query(&mut rewritten)?;
+    rewrite::rewrite_query(&mut rewritten, binder.catalog())?;
     let convert = |e: DataFusionError| from_plan_error(&e, query);
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = binder.resolve(plan).and_then(|plan| binder.for_client(plan)).map_err(convert)?;

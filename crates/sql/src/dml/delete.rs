@@ -66,7 +66,7 @@ fn delete_once(
     let query = target::select(items.collect(), vec![target::from_table(name, alias)?], selection)?;
     let convert = |e| from_plan_error(&e, &query);
     let mut rewritten = query.clone();
-    rewrite_query(&mut rewritten)?;
+    rewrite_query(&mut rewritten, binder.catalog())?;
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = binder.resolve(plan).map_err(convert)?;
     let from = target::from_table(name, alias)?;

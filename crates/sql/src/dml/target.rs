@@ -88,7 +88,7 @@ pub fn is_default(expr: &ast::Expr) -> bool {
 
 /// A DEFAULT as an expression of the column's type.
 pub fn default_expression(binder: &Binder<'_>, mut tree: ast::Expr, column: &Field) -> PlanResult<Expr> {
-    rewrite_expression(&mut tree).map_err(failure)?;
+    rewrite_expression(&mut tree, binder.catalog()).map_err(failure)?;
     let schema = DFSchema::empty();
     let expr = binder.plan_expression(tree, &schema)?;
     assign(expr, column, binder.coercion(), &schema)
@@ -135,7 +135,7 @@ pub fn plan_for_columns(
 ) -> Result<LogicalPlan, SqlError> {
     let convert = |e| from_plan_error(&e, query);
     let mut rewritten = query.clone();
-    rewrite_query(&mut rewritten)?;
+    rewrite_query(&mut rewritten, binder.catalog())?;
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = with_known_types(plan, columns, binder.coercion()).map_err(convert)?;
     binder.resolve(plan).map_err(convert)
@@ -169,7 +169,7 @@ pub fn returning(
     let Some(items) = items else { return Ok(None) };
     let query = select(items.clone(), vec![from], None)?;
     let mut rewritten = query.clone();
-    rewrite_query(&mut rewritten)?;
+    rewrite_query(&mut rewritten, binder.catalog())?;
     let convert = |e| from_plan_error(&e, &query);
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = binder.resolve(plan).map_err(convert)?;

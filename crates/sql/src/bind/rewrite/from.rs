@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, JoinConstraint, JoinOperator, ObjectName, SelectItem, SetExpr, Spanned,
-    TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
+    TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
 };
 
 use super::operator::call;
@@ -34,25 +34,6 @@ pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
         }
         if *with_ordinality && alias.columns.len() == columns.len().max(1) {
             alias.columns.push(TableAliasColumnDef { name: Ident::new("ordinality"), data_type: None });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses joins whose common columns would be those of the wrong side: the planner takes the left one's.
-pub fn refuse_merged_columns(from: &[TableWithJoins]) -> Result<(), SqlError> {
-    for join in from.iter().flat_map(|table| &table.joins) {
-        let (JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)) = &join.join_operator
-        else {
-            continue;
-        };
-        if matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural) {
-            let message = "RIGHT and FULL joins with USING or NATURAL are not supported";
-            let hint = "Join ON the columns, and select coalesce of both sides' ones.";
-            let start = join.relation.span().start;
-            return Err(SqlError::new(b"0A000", message).with_hint(hint).located(Some(start)));
         }
     }
     Ok(())

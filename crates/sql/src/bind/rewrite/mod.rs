@@ -3,6 +3,7 @@
 mod fetch;
 mod from;
 mod literal;
+mod merged;
 mod name;
 mod operator;
 mod pattern;
@@ -20,7 +21,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, GroupByExpr, LimitClause, OrderByKind, VisitMut, VisitorMut,
 };
 
-use crate::SqlError;
+use self::merged::Names;
+use crate::{Catalog, SqlError};
 
 /// Stands between a column's name and a number that tells columns of the same name apart.
 const NAME_MARK: char = '\u{1}';
@@ -29,17 +31,17 @@ const NAME_MARK: char = '\u{1}';
 ///
 /// # Errors
 /// 0A000 for constructs that have no form the planner takes.
-pub fn rewrite_query(query: &mut ast::Query) -> Result<(), SqlError> {
+pub fn rewrite_query(query: &mut ast::Query, catalog: &dyn Catalog) -> Result<(), SqlError> {
     name::set_apart_from_order(query);
-    finish(query.visit(&mut Rewriter))
+    finish(query.visit(&mut Rewriter { names: Names::new(catalog) }))
 }
 
 /// Rewrites an expression in place.
 ///
 /// # Errors
 /// As `rewrite_query`.
-pub fn rewrite_expression(expr: &mut Expr) -> Result<(), SqlError> {
-    finish(expr.visit(&mut Rewriter))
+pub fn rewrite_expression(expr: &mut Expr, catalog: &dyn Catalog) -> Result<(), SqlError> {
+    finish(expr.visit(&mut Rewriter { names: Names::new(catalog) }))
 }
 
 fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
@@ -63,7 +65,9 @@ pub fn result_schema(plan: &LogicalPlan) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-struct Rewriter;
+struct Rewriter<'a> {
+    names: Names<'a>,
+}
 
 fn step(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
     match result {
@@ -72,12 +76,13 @@ fn step(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
     }
 }
 
-impl VisitorMut for Rewriter {
+impl VisitorMut for Rewriter<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
         // Row locks mean nothing to a reader of snapshots.
         query.locks.clear();
+        self.names.enter(query);
         ControlFlow::Continue(())
     }
 
@@ -112,9 +117,12 @@ impl VisitorMut for Rewriter {
         if let Err(error) = window::resolve(select) {
             return ControlFlow::Break(error);
         }
+        if let Err(error) = merged::merge_columns(select, &self.names) {
+            return ControlFlow::Break(error);
+        }
         name::name_columns(&mut select.projection);
         from::series_in_list(&mut select.projection);
-        step(from::refuse_merged_columns(&select.from).and_then(|()| from::lateral_functions(&mut select.from)))
+        step(from::lateral_functions(&mut select.from))
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
