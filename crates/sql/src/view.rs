@@ -1,8 +1,9 @@
 //! Queries that are kept up to date: from text to a dataflow plan.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use changelog::RelationId;
 use dataflow::{DataflowPlan, OperatorSpec};
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
@@ -50,7 +51,8 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
     // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
     let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
     let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
-    let plan = Lowering::new(query).lower(&plan, &bound.schema)?;
+    let schema = with_nulls(&bound.schema, plan.schema());
+    let plan = Lowering::new(query).lower(&plan, &schema)?;
     let mut inputs = Vec::new();
     for node in &plan.nodes {
         if let OperatorSpec::Input { relation, .. } = &node.spec
@@ -59,7 +61,15 @@ pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan,
             inputs.push(*relation);
         }
     }
-    Ok(ViewPlan { plan, schema: bound.schema, inputs, named: bound.named })
+    Ok(ViewPlan { plan, schema, inputs, named: bound.named })
+}
+
+/// The columns that were bound, nullable where the rewritten plan says that they can be NULL.
+fn with_nulls(bound: &SchemaRef, plan: &DFSchema) -> SchemaRef {
+    let columns = bound.fields().iter().zip(plan.fields());
+    let fields =
+        columns.map(|(own, field)| own.as_ref().clone().with_nullable(own.is_nullable() || field.is_nullable()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Of a plan with joins: conditions become those of the joins that they belong to or go below them, and relations are joined

@@ -90,6 +90,17 @@ pub fn sort_below(plan: &LogicalPlan) -> Option<&Sort> {
     }
 }
 
+/// LIMIT right above its sort, below the projections and names that stood between them.
+///
+/// # Errors
+/// If a plan cannot be built: a bug.
+pub fn limit_at_sort(limit: Limit) -> Result<LogicalPlan> {
+    let Some(sort) = sort_below(&limit.input) else { return Ok(LogicalPlan::Limit(limit)) };
+    let input = Arc::new(LogicalPlan::Sort(sort.clone()));
+    let limited = LogicalPlan::Limit(Limit { skip: limit.skip, fetch: limit.fetch, input });
+    with_sort(&limit.input, limited)
+}
+
 /// The plan with another node in the place of that sort.
 fn with_sort(plan: &LogicalPlan, node: LogicalPlan) -> Result<LogicalPlan> {
     Ok(match plan {

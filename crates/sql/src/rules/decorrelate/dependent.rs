@@ -27,6 +27,7 @@ use super::{Decorrelation, table_function, unsupported};
 use crate::SqlError;
 use crate::bind::{FunctionTable, failure, registry};
 use crate::rules::fallible::is_fallible;
+use crate::rules::ordered_limit;
 
 /// Names of columns that no user has.
 const IS_ROW: &str = "is a row\u{1}";
@@ -42,7 +43,10 @@ impl Decorrelation {
             LogicalPlan::Subquery(subquery) => self.dependent(domain, Arc::unwrap_or_clone(subquery.subquery)),
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.dependent(domain, Arc::unwrap_or_clone(sort.input)),
             LogicalPlan::Sort(sort) => self.first_rows(domain, sort.input, sort.expr, 0, sort.fetch),
-            LogicalPlan::Limit(limit) => self.limit(domain, limit),
+            LogicalPlan::Limit(limit) => match ordered_limit::limit_at_sort(limit)? {
+                LogicalPlan::Limit(limit) => self.limit(domain, limit),
+                other => self.dependent(domain, other),
+            },
             LogicalPlan::Projection(projection) => {
                 let input = self.dependent(domain, Arc::unwrap_or_clone(projection.input))?;
                 let mut exprs = domain.exprs();
@@ -88,6 +92,19 @@ impl Decorrelation {
                 Some(table) => table_function::rows(domain, &table, &scan, false),
                 None => beside(domain, LogicalPlan::TableScan(scan)),
             },
+            LogicalPlan::Values(values) if domain.is_named_in(&LogicalPlan::Values(values.clone()))? => {
+                let mut names: Vec<Column> = domain.columns.iter().map(|(_, own)| own.clone()).collect();
+                names.extend(values.schema.columns());
+                let mut rows = Vec::with_capacity(values.values.len());
+                for row in values.values {
+                    let mut exprs = domain.exprs();
+                    for (expr, (qualifier, field)) in row.into_iter().zip(values.schema.iter()) {
+                        exprs.push(domain.bind_as(expr, (qualifier, field.name()))?);
+                    }
+                    rows.push(project(domain.plan.clone(), exprs)?);
+                }
+                union_as(rows, &names)
+            }
             other if domain.is_named_in(&other)? => {
                 Err(unsupported(&format!("{} in a correlated subquery", other.display())))
             }

@@ -22,15 +22,10 @@ use super::columns::{Domain, all_columns, as_own, column_of, distinct, join, out
 use super::{Decorrelation, has_subquery, unsupported};
 use crate::SqlError;
 use crate::bind::{failure, registry, visit_expressions};
-use crate::correlated::ARRAY_FUNCTION;
 
 /// Whether the expression is a subquery.
 pub fn is_subquery(expr: &Expr) -> bool {
-    match expr {
-        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
-        Expr::ScalarFunction(call) => call.func.name() == ARRAY_FUNCTION,
-        _ => false,
-    }
+    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_))
 }
 
 /// Adds the outer columns that the subqueries of an expression name.
@@ -115,10 +110,7 @@ impl Decorrelation {
                 let (plan, found) = self.any(plan, Comparison { left: *expr, op }, subquery)?;
                 Ok((plan, if quantifier == SetQuantifier::All { Expr::Not(Box::new(found)) } else { found }))
             }
-            other => Err(unsupported(&match other {
-                Expr::ScalarFunction(_) => "ARRAY(SELECT …)".to_owned(),
-                other => other.to_string(),
-            })),
+            other => Err(unsupported(&other.to_string())),
         }
     }
 

@@ -4,11 +4,13 @@
 //!    loses rows by semi- and anti-joins where WHERE says EXISTS or IN (`expression`).
 //! 2. A subquery that names outer columns in conditions only is joined by these conditions (`pull`). Any other is
 //!    computed for all different outer values at once (`dependent`), and joined by them.
+//!    `ARRAY(SELECT …)` is an aggregate by then (`array`).
 //! 3. LATERAL is the same for a whole side of a join (`lateral`), and a function in FROM is `unnest` over the rows
 //!    that have its arguments (`table_function`).
 //!
 //! What is left has no subqueries and no outer columns.
 
+mod array;
 mod columns;
 mod dependent;
 mod expression;
@@ -28,7 +30,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Filter, Join, JoinType, LogicalP
 pub use dependent::grouping_sets_of;
 
 use crate::SqlError;
-use crate::bind::{FunctionTable, failure};
+use crate::bind::{FunctionTable, failure, recompute_schemas};
 use columns::{all_columns, column_of, columns_in, conditions_of, join, project};
 
 /// The plan without subqueries.
@@ -36,7 +38,9 @@ use columns::{all_columns, column_of, columns_in, conditions_of, join, project};
 /// # Errors
 /// 0A000 for a correlated subquery of a form that has no join.
 pub fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Decorrelation { made: 0 }.rewrite(plan)
+    let plan = Decorrelation { made: 0 }.rewrite(array::gather_arrays(plan)?)?;
+    // The value of a scalar subquery can be NULL even if its column cannot.
+    recompute_schemas(plan)
 }
 
 /// The rewriting of one query.
