@@ -26,7 +26,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, Exec
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, stream};
 
-use super::prepare::{is_left_to_the_planner, prepare};
+use super::prepare::prepare;
 use crate::SqlError;
 use crate::bind::failure;
 
@@ -39,9 +39,7 @@ const MEMORY_FACTOR: usize = 4;
 /// 0A000 for what neither can do; what is wrong with a call.
 pub fn own_windows(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Window(window) if !is_left_to_the_planner(&window.window_expr) => {
-            own_window(window).map(Transformed::yes)
-        }
+        LogicalPlan::Window(window) => own_window(window).map(Transformed::yes),
         other => Ok(Transformed::no(other)),
     })
     .map(|t| t.data)

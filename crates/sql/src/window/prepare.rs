@@ -7,17 +7,13 @@ use datafusion::logical_expr::{Expr, ExprSchemable, WindowFunctionDefinition};
 use arrow::datatypes::DataType;
 use dataflow::operators::window::{Exclude, Frame, Window, WindowCall, WindowFunction};
 use functions::aggregate::{is_constant_argument, takes_order};
-use functions::{Argument, aggregate_function};
+use functions::{Argument, OrderArgument, aggregate_function, ordered_aggregate};
 use state::SortColumn;
 
 use super::EXCLUDE_MARK;
 use super::frame::{frame_of, sort_key_of};
 use crate::SqlError;
 use crate::bind::sql_error;
-
-/// Aggregates whose result depends on the order in which they see rows.
-const ORDERED_AGGREGATES: &[&str] =
-    &["array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "arg_min", "arg_max"];
 
 /// Calls over the same partitions and order. Columns are places in `columns`.
 #[derive(Debug)]
@@ -79,13 +75,6 @@ fn call_of(expr: &Expr) -> Option<&Call> {
         Expr::WindowFunction(call) => Some(call),
         _ => None,
     }
-}
-
-/// Whether the planner's own window node is to run these calls: `array_agg`, which our operator lacks. EXCLUDE it does not know.
-pub fn is_left_to_the_planner(exprs: &[Expr]) -> bool {
-    let calls = || exprs.iter().filter_map(call_of);
-    calls().any(|call| call.fun.name() == "array_agg")
-        && !calls().any(|call| call.params.partition_by.iter().any(|expr| exclude_of(expr).is_some()))
 }
 
 /// Takes apart the first calls of a list, those over the same window. `fields` are the calls' results, `text` their text.
@@ -202,9 +191,6 @@ fn prepare_call(
 }
 
 fn aggregate(name: &str, args: &[Expr], schema: &DFSchema) -> Result<(WindowFunction, Vec<Expr>), SqlError> {
-    if ORDERED_AGGREGATES.contains(&name) || takes_order(name) {
-        return Err(refused(format!("aggregate function {name} over a window")));
-    }
     let counts_rows = name == "count" && matches!(args, [Expr::Literal(value, _)] if !value.is_null());
     let args = if counts_rows { Vec::new() } else { args.to_vec() };
     let mut types = Vec::with_capacity(args.len());
@@ -219,6 +205,13 @@ fn aggregate(name: &str, args: &[Expr], schema: &DFSchema) -> Result<(WindowFunc
             columns.push(arg.clone());
         }
         types.push(Argument { data_type, nullable: true, constant });
+    }
+    if takes_order(name) {
+        // In the order of the frame's rows.
+        let place = OrderArgument { data_type: DataType::Int64, descending: false, nulls_first: false };
+        if let Some(function) = ordered_aggregate(name, &types, &[place], false) {
+            return Ok((WindowFunction::OrderedAggregate(function), columns));
+        }
     }
     match aggregate_function(name, &types) {
         Some(function) => Ok((WindowFunction::Aggregate(function), columns)),

@@ -39,6 +39,8 @@ pub enum WindowFunction {
     NthValue(Option<u64>),
     /// An aggregate of the frame's rows.
     Aggregate(Arc<dyn AggregateFunction>),
+    /// An aggregate of the frame's rows in their order: it takes each row's place as its last argument.
+    OrderedAggregate(Arc<dyn AggregateFunction>),
 }
 
 /// Neighbouring rows of one partition among the rows at hand.
@@ -116,7 +118,7 @@ pub(super) fn evaluate(
     segments: &[Segment<'_>],
     row_count: usize,
 ) -> Result<Results, ArrowError> {
-    let arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
+    let mut arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
     let values: ArrayRef = match &call.function {
         WindowFunction::RowNumber => numbers(segments, row_count, |s, row| s.position as i64 + row as i64 + 1),
         WindowFunction::Rank => numbers(segments, row_count, rank),
@@ -138,7 +140,10 @@ pub(super) fn evaluate(
         WindowFunction::NthValue(n) => {
             return picked(call, &arguments, segments, row_count, n.and_then(|n| n.checked_sub(1)), false);
         }
-        WindowFunction::Aggregate(function) => {
+        WindowFunction::Aggregate(function) | WindowFunction::OrderedAggregate(function) => {
+            if matches!(call.function, WindowFunction::OrderedAggregate(_)) {
+                arguments.push(Arc::new(Int64Array::from_iter_values(0..row_count as i64)));
+            }
             let filter = call.filter.map(|column| &columns[column]);
             return over_frames(function.as_ref(), &arguments, filter, &call.frame, segments, row_count);
         }

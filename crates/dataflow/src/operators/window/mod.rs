@@ -121,7 +121,9 @@ impl KeyedSpec for Window {
             .iter()
             .map(|call| {
                 let function = match &call.function {
-                    WindowFunction::Aggregate(function) => function.name().to_owned(),
+                    // The text holds its constants.
+                    WindowFunction::Aggregate(function) => format!("{} {}", function.name(), call.text),
+                    WindowFunction::OrderedAggregate(function) => format!("{} {}", function.name(), call.text),
                     other => format!("{other:?}"),
                 };
                 format!("{function} {:?} {:?} {:?}", call.arguments, call.filter, call.frame)

@@ -133,7 +133,9 @@ fn result(call: &WindowCall, rows: &[(i64, i64)], at: usize) -> Option<i64> {
         WindowFunction::FirstValue => frame.first().map(|row| value(*row)),
         WindowFunction::LastValue => frame.last().map(|row| value(*row)),
         WindowFunction::NthValue(n) => frame.get(n.expect("a number") as usize - 1).map(|row| value(*row)),
-        WindowFunction::Aggregate(_) => (!frame.is_empty()).then(|| frame.iter().map(|row| value(*row)).sum()),
+        WindowFunction::Aggregate(_) | WindowFunction::OrderedAggregate(_) => {
+            (!frame.is_empty()).then(|| frame.iter().map(|row| value(*row)).sum())
+        }
     }
 }
 
