@@ -75,7 +75,15 @@ impl Construct {
         };
         let mut finder = Finder { construct: self, location: None };
         let _ = query.visit(&mut finder);
-        SqlError::new(b"0A000", format!("{what} is not supported in a materialized view")).located(finder.location)
+        let error = SqlError::new(b"0A000", format!("{what} is not supported in a materialized view"));
+        let error = match self {
+            Construct::VolatileFunction(_) => error.with_hint(
+                "Its value depends on when it is called, so the view could not be kept equal to its query. Write its value into a \
+                 column when rows are inserted, and use that.",
+            ),
+            _ => error,
+        };
+        error.located(finder.location)
     }
 }
 
