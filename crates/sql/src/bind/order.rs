@@ -16,12 +16,11 @@ use datafusion::logical_expr::expr::{AggregateFunction, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility,
+    Aggregate, ColumnarValue, Distinct, Expr, ExprSchemable, GroupingSet, LogicalPlan, LogicalPlanBuilder, Projection,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, when,
 };
 
-use super::{failure, registry};
-use crate::SqlError;
+use super::registry;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 const DAYS_PER_MONTH: i128 = 30;
@@ -106,10 +105,7 @@ pub fn order_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
                 });
                 Transformed::yes(LogicalPlan::Distinct(Distinct::On(on)))
             }
-            LogicalPlan::Aggregate(aggregate) => {
-                refuse_sets_of_intervals(&aggregate)?;
-                order_groups(aggregate)?
-            }
+            LogicalPlan::Aggregate(aggregate) => order_groups(aggregate)?,
             LogicalPlan::Distinct(Distinct::All(input))
                 if input.schema().fields().iter().any(|f| is_interval(f.data_type())) =>
             {
@@ -126,21 +122,6 @@ pub fn order_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
         })
     })
     .map(|t| t.data)
-}
-
-/// Grouping sets have no place yet for the value that stands for all intervals of one length.
-fn refuse_sets_of_intervals(aggregate: &Aggregate) -> Result<()> {
-    let schema = aggregate.input.schema();
-    for key in aggregate.group_expr.iter().filter_map(|e| if let Expr::GroupingSet(set) = e { Some(set) } else { None })
-    {
-        for expr in key.distinct_expr() {
-            if is_interval(&expr.get_type(schema)?) {
-                let message = "GROUPING SETS, CUBE or ROLLUP by an interval is not supported";
-                return Err(failure(SqlError::new(b"0A000", message)));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn is_interval(data_type: &DataType) -> bool {
@@ -180,8 +161,13 @@ fn order_groups(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
             groups.push(group.clone());
         }
     }
+    // The columns of grouping sets come in this order.
+    let keys: Vec<Expr> = match groups.as_slice() {
+        [Expr::GroupingSet(set)] => set.distinct_expr().into_iter().cloned().collect(),
+        plain => plain.to_vec(),
+    };
     let has_interval = |expr: &Expr| expr.get_type(schema).is_ok_and(|found| is_interval(&found));
-    let places: Vec<usize> = (0..groups.len()).filter(|n| has_interval(&groups[*n])).collect();
+    let places: Vec<usize> = (0..keys.len()).filter(|n| has_interval(&keys[*n])).collect();
     let Some(least) = registry().aggregate("min").filter(|_| !places.is_empty()) else {
         if groups.len() < aggregate.group_expr.len() {
             aggregate = Aggregate::try_new(input, groups, aggregate.aggr_expr)?;
@@ -191,20 +177,37 @@ fn order_groups(mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let shown: Vec<_> = aggregate.schema.iter().map(|(table, field)| (table.cloned(), field.name().clone())).collect();
     let mut calls = aggregate.aggr_expr;
     for place in &places {
-        let interval = std::mem::take(&mut groups[*place]).unalias();
-        let call =
-            AggregateFunction::new_udf(Arc::clone(&least), vec![interval.clone()], false, None, Vec::new(), None);
+        let interval = keys[*place].clone().unalias();
+        let call = AggregateFunction::new_udf(Arc::clone(&least), vec![interval], false, None, Vec::new(), None);
         calls.push(Expr::AggregateFunction(call).alias(format!("interval of group {place}")));
-        groups[*place] = interval_order(interval, schema);
+    }
+    for group in &mut groups {
+        match group {
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+                sets.iter_mut().flatten().for_each(|key| *key = interval_order(std::mem::take(key), schema));
+            }
+            Expr::GroupingSet(GroupingSet::Cube(keys) | GroupingSet::Rollup(keys)) => {
+                keys.iter_mut().for_each(|key| *key = interval_order(std::mem::take(key), schema));
+            }
+            key if has_interval(key) => *key = interval_order(std::mem::take(key).unalias(), schema),
+            _ => {}
+        }
     }
     let fresh = LogicalPlan::Aggregate(Aggregate::try_new(input, groups, calls)?);
     let columns = fresh.schema().columns();
     let least_from = columns.len() - places.len();
-    let exprs = shown.into_iter().enumerate().map(|(n, (qualifier, name))| {
-        let from = places.iter().position(|place| *place == n).map_or(n, |at| least_from + at);
-        Expr::Column(columns[from].clone()).alias_qualified(qualifier, name)
+    // Nobody names the number of the set but `grouping`, which is resolved below.
+    let shown = shown.into_iter().enumerate().filter(|(_, (_, name))| name != Aggregate::INTERNAL_GROUPING_ID);
+    let exprs = shown.map(|(n, (qualifier, name))| {
+        let own = Expr::Column(columns[n].clone());
+        let shown = match places.iter().position(|place| *place == n) {
+            // A set without the key shows NULL, whatever its rows have there.
+            Some(at) => when(own.is_not_null(), Expr::Column(columns[least_from + at].clone())).end()?,
+            None => own,
+        };
+        Ok(shown.alias_qualified(qualifier, name))
     });
-    let exprs = exprs.collect();
+    let exprs = exprs.collect::<Result<_>>()?;
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(fresh))?)))
 }
 
@@ -213,7 +216,8 @@ fn order_within(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::AggregateFunction(mut call) => {
             let mut changed = false;
-            if call.params.distinct && call.func.name() == "count" {
+            // `grouping` names keys, which are ordered, too.
+            if call.params.distinct && call.func.name() == "count" || call.func.name() == "grouping" {
                 call.params.args.iter_mut().for_each(|argument| changed |= replace_by_order(argument, schema));
             }
             call.params.order_by.iter_mut().for_each(|key| changed |= replace_by_order(&mut key.expr, schema));

@@ -121,9 +121,12 @@ impl KeyedSpec for Window {
             .iter()
             .map(|call| {
                 let function = match &call.function {
-                    // The text holds its constants.
-                    WindowFunction::Aggregate(function) => format!("{} {}", function.name(), call.text),
-                    WindowFunction::OrderedAggregate(function) => format!("{} {}", function.name(), call.text),
+                    WindowFunction::Aggregate(function) | WindowFunction::OrderedAggregate(function) => {
+                        match function.parameters() {
+                            parameters if parameters.is_empty() => function.name().to_owned(),
+                            parameters => format!("{} ({parameters})", function.name()),
+                        }
+                    }
                     other => format!("{other:?}"),
                 };
                 format!("{function} {:?} {:?} {:?}", call.arguments, call.filter, call.frame)
