@@ -219,7 +219,7 @@ fn covered_jobs(catalog: &Catalog, present: &BTreeSet<u64>) -> BTreeSet<u32> {
     let mut jobs = BTreeSet::new();
     for relation in catalog.relations() {
         if let Live::MaterializedView(view) = &relation.live
-            && view.job.state_tables.iter().all(|table| present.contains(&table.0))
+            && view.job.state_tables().iter().all(|table| present.contains(&table.0))
         {
             let JobId(job) = view.job.id;
             jobs.insert(job);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use changelog::{JobId, RelationId};
+use changelog::{JobId, RelationId, StateTableId};
 use connectors::Position;
 use dataflow::{Engine, JobOptions};
 use parking_lot::{Mutex, RwLock};
@@ -45,6 +45,9 @@ pub struct DatabaseOptions {
     /// Bytes of memory for blocks read from disk.
     pub cache_bytes: usize,
 }
+
+/// State tables that a job uses in the place of its own.
+pub(crate) type MovedTables = BTreeMap<StateTableId, StateTableId>;
 
 /// The current catalog snapshot.
 #[derive(Debug, Default)]
@@ -162,7 +165,7 @@ impl Database {
     }
 
     /// Starts a materialized view's job at the boundary, backfilling it from what its inputs hold, unless its state
-    /// is in the store.
+    /// is in the store (`restore`); some of its state may be in other tables than its own.
     ///
     /// # Errors
     /// If an input cannot be read, or the plan cannot run.
@@ -171,7 +174,7 @@ impl Database {
         oid: u32,
         view: &sql::ViewPlan,
         on_error: ErrorPolicy,
-        restore: bool,
+        (restore, moved): (bool, &MovedTables),
         boundary: &Boundary<'_>,
     ) -> Result<ViewJob, DatabaseError> {
         let catalog = self.catalog();
@@ -188,13 +191,8 @@ impl Database {
                 backfill.push((*input, Box::new(reader)));
             }
         }
-        let job = self.engine.create_job(JobOptions {
-            id: JobId(oid),
-            plan: view.plan.clone(),
-            start: boundary.epoch,
-            restore,
-            backfill,
-        })?;
+        let options = JobOptions { id: JobId(oid), plan: view.plan.clone(), start: boundary.epoch, restore, backfill };
+        let job = self.engine.create_job_with(options, moved)?;
         let mut error_tables: Vec<Arc<dyn ReadTable>> = Vec::new();
         if on_error == ErrorPolicy::FailReads {
             error_tables.push(Arc::clone(&job.errors));
@@ -251,7 +249,9 @@ impl Database {
                     if let Err(error) = self.engine.drop_job(view.job.id) {
                         tracing::error!("dropping {}: {error}", relation.definition.name);
                     }
-                    gone.extend(view.job.state_tables.iter().copied());
+                    // Those that other views use stay.
+                    let tables = view.job.state_tables();
+                    gone.extend(tables.into_iter().filter(|table| !self.state_tables.contains(*table)));
                 }
                 Live::Table(table) => {
                     let id = crate::table::table_state_id(table.oid);

@@ -30,7 +30,7 @@ use crate::DatabaseError;
 use crate::catalog::{Catalog, CatalogChange, Definition, Kind, Live, Relation, load};
 use crate::checkpoint::{CheckpointMeta, Checkpoints, read_meta};
 use crate::clock::{Boundary, Clock, ClockOptions, ClockThread, EpochRecord, Progress, decode_record};
-use crate::database::{CatalogCell, Database, DatabaseOptions};
+use crate::database::{CatalogCell, Database, DatabaseOptions, MovedTables};
 use crate::dead_letters::{DEAD_LETTERS_OID, DeadLetters};
 use crate::error::caught;
 use crate::job::{FailedView, read_range};
@@ -166,17 +166,19 @@ fn open_relations(
     boundary: &Boundary<'_>,
 ) -> Result<BTreeSet<StateTableId>, DatabaseError> {
     let (_, definitions) = load(database.store.as_ref())?;
-    let mut known = BTreeSet::from([table_state_id(DEAD_LETTERS_OID)]);
-    for definition in definitions {
+    let mut views = OpenViews { database, meta, known: BTreeSet::new(), claimed: claimed_tables(&definitions, meta) };
+    views.known.insert(table_state_id(DEAD_LETTERS_OID));
+    for mut definition in definitions {
+        let stored = definition.clone();
         let live = match &definition.kind {
             Kind::Table { .. } => {
-                known.insert(table_state_id(definition.oid));
+                views.known.insert(table_state_id(definition.oid));
                 Live::Table(database.open_table(&definition)?)
             }
             Kind::Source { .. } => Live::Source,
             Kind::View { .. } => Live::View,
             Kind::MaterializedView { .. } => {
-                let opened = caught(|| open_view(database, &definition, meta, boundary, &mut known)).flatten();
+                let opened = caught(|| views.open(&mut definition, boundary)).flatten();
                 match opened {
                     Ok(live) => live,
                     Err(error) => failed_view(database, &definition, &error)?,
@@ -188,33 +190,71 @@ fn open_relations(
             _ => definition.arrow_schema()?,
         };
         let relation = Relation { oid: definition.oid, columns, live, definition: Arc::new(definition) };
+        let changed = *relation.definition != stored;
+        let change = [CatalogChange::PutRelation(Arc::new(relation))];
+        if changed {
+            database.change_catalog(&change)?;
+            continue;
+        }
         let catalog = database.catalog();
-        database.catalog.set(catalog.with(&[CatalogChange::PutRelation(Arc::new(relation))], catalog.next_oid));
+        database.catalog.set(catalog.with(&change, catalog.next_oid));
     }
-    Ok(known)
+    Ok(views.known)
 }
 
-fn open_view(
-    database: &Arc<Database>,
-    definition: &Definition,
-    meta: &CheckpointMeta,
-    boundary: &Boundary<'_>,
-    known: &mut BTreeSet<StateTableId>,
-) -> Result<Live, DatabaseError> {
-    let Kind::MaterializedView { query, on_error } = &definition.kind else { return Ok(Live::View) };
-    check_below(&database.catalog(), definition)?;
-    let view = sql::lower_view(&sql::parse_query(query)?, &StatementCatalog::of_database(database))?;
-    let tables = state_table_ids(JobId(definition.oid), &view.plan);
-    let restore = meta.jobs.contains(&definition.oid);
-    if !restore {
-        // What a backfill left that was never part of a checkpoint that counts it.
-        let dropped_prefixes = tables.iter().map(|table| state_table_prefix(*table)).collect();
-        database.store.commit(WriteSet { rows: Vec::new(), dropped_prefixes })?;
+/// The tables of others that views of the checkpoint use.
+fn claimed_tables(definitions: &[Definition], meta: &CheckpointMeta) -> BTreeSet<StateTableId> {
+    let restored = definitions.iter().filter(|definition| meta.jobs.contains(&definition.oid));
+    let tables = restored.filter_map(|definition| match &definition.kind {
+        Kind::MaterializedView { moved_tables, .. } => Some(moved_tables.values().map(|table| StateTableId(*table))),
+        _ => None,
+    });
+    tables.flatten().collect()
+}
+
+/// How materialized views are opened.
+struct OpenViews<'a> {
+    database: &'a Arc<Database>,
+    meta: &'a CheckpointMeta,
+    /// State tables that belong to something.
+    known: BTreeSet<StateTableId>,
+    /// Tables that views of the checkpoint use in the place of their own.
+    claimed: BTreeSet<StateTableId>,
+}
+
+impl OpenViews<'_> {
+    fn open(&mut self, definition: &mut Definition, boundary: &Boundary<'_>) -> Result<Live, DatabaseError> {
+        check_below(&self.database.catalog(), definition)?;
+        let Kind::MaterializedView { query, on_error, moved_tables } = &mut definition.kind else {
+            return Ok(Live::View);
+        };
+        let catalog = StatementCatalog::of_database(self.database);
+        let view = sql::lower_view(&sql::parse_query(query)?, &catalog)?;
+        let tables = state_table_ids(JobId(definition.oid), &view.plan);
+        let restore = self.meta.jobs.contains(&definition.oid);
+        let mut moved: MovedTables =
+            moved_tables.iter().map(|(own, used)| (StateTableId(*own), StateTableId(*used))).collect();
+        if !restore {
+            // Another view may have gone on with tables of this one.
+            let taken = tables.iter().filter(|table| self.claimed.contains(*table));
+            moved = taken.map(|table| (*table, StateTableId(table.0.rotate_left(17) ^ boundary.epoch.0))).collect();
+            // What a backfill left that was never part of a checkpoint that counts it.
+            let used = tables.iter().map(|table| *moved.get(table).unwrap_or(table));
+            let dropped_prefixes = used.map(state_table_prefix).collect();
+            self.database.store.commit(WriteSet { rows: Vec::new(), dropped_prefixes })?;
+        }
+        let job = self.database.start_job(definition.oid, &view, *on_error, (restore, &moved), boundary)?;
+        job.job.wait_caught_up()?;
+        if !restore {
+            let shared = self.database.engine.share_indexes(JobId(definition.oid));
+            moved.values_mut().for_each(|used| *used = *shared.get(used).unwrap_or(used));
+            let own = shared.into_iter().filter(|(own, _)| tables.contains(own));
+            moved.extend(own);
+            *moved_tables = moved.into_iter().map(|(own, used)| (own.0, used.0)).collect();
+        }
+        self.known.extend(job.job.state_tables());
+        Ok(Live::MaterializedView(Arc::new(job)))
     }
-    known.extend(tables);
-    let job = database.start_job(definition.oid, &view, *on_error, restore, boundary)?;
-    job.job.wait_caught_up()?;
-    Ok(Live::MaterializedView(Arc::new(job)))
 }
 
 /// Fails if a view below, directly or through other views, could not be opened.

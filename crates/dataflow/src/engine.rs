@@ -12,19 +12,20 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
-use changelog::{ChangeBatch, Epoch, JobId, KEY_GROUP_COUNT, RelationId};
+use changelog::{ChangeBatch, Epoch, JobId, KEY_GROUP_COUNT, RelationId, StateTableId};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use state::{EpochPins, ReadTable, RowStore, RowStoreOptions, StateStore, StateTable, StateTables};
 
 use crate::completion::Completion;
+use crate::entries::{Entries, job_indexes};
 use crate::explain::{error_table, operator_tables};
 use crate::job::{JobStatus, error_schema};
 use crate::layout::{Layout, title};
 use crate::results::Results;
 use crate::runtime::build::{Parts, StatePlace};
 use crate::runtime::worker::{Carriage, Command, Joined, NewJob, start_workers};
-use crate::{Backfill, DataflowError, Job, JobMetrics, JobOptions, JobState, OperatorMetrics, OperatorSpec};
+use crate::{Backfill, DataflowError, Job, JobMetrics, JobOptions, OperatorMetrics, OperatorSpec};
 
 /// Batches up to this many rows go to one worker whole.
 const WHOLE_ROWS_MAX: usize = 2048;
@@ -108,24 +109,43 @@ impl Engine {
     /// # Panics
     /// If `options.start` is not the last epoch submitted.
     pub fn create_job(&self, options: JobOptions) -> Result<Arc<Job>, DataflowError> {
+        self.create_job_with(options, &BTreeMap::new())
+    }
+
+    /// As `create_job`, for a job that uses tables in the place of its own: what `share_indexes` said when it had caught up
+    /// before the restart.
+    ///
+    /// # Errors
+    /// As `create_job`.
+    ///
+    /// # Panics
+    /// As `create_job`.
+    pub fn create_job_with(
+        &self,
+        options: JobOptions,
+        moved: &BTreeMap<StateTableId, StateTableId>,
+    ) -> Result<Arc<Job>, DataflowError> {
         let (id, worker_count) = (options.id, self.options.worker_count);
         let layout = Arc::new(Layout::new(&options.plan, worker_count)?);
         let place = StatePlace {
             pins: &self.options.pins,
             store: self.options.store.as_ref(),
             restore: options.restore,
+            moved,
             check_operators: self.options.check_operators,
         };
         let parts = Parts::new(id, &options.plan, &layout, worker_count, &place)?;
         let job = self.describe(&options, &layout, &parts)?;
+        let plan = Arc::new(options.plan);
+        let indexes = job_indexes(&plan, parts.indexes);
         let slices_max = BACKFILL_SLICES_AHEAD * worker_count;
         let (slices, backfill) = bounded(slices_max);
-        let plan = Arc::new(options.plan);
         {
             let mut entries = self.registry.entries.lock();
             assert_eq!(options.start, self.completion.last_submitted(), "a job begins at the last epoch submitted");
-            entries.add(&job)?;
+            entries.add(&job, indexes)?;
             if options.restore {
+                entries.use_open_indexes(&job, &self.options.tables);
                 job.status.set_counts_after(options.start);
                 self.completion.settle(&job.status);
             }
@@ -142,6 +162,7 @@ impl Engine {
                 };
                 send(sender, Command::Create(Box::new(new)));
             }
+            entries.tell_peers();
         }
         self.completion.wake_workers();
         if !options.restore {
@@ -171,9 +192,6 @@ impl Engine {
             metrics.operators[*node].watch(Arc::downgrade(table));
             tables.push((*worker, Arc::clone(table)));
         }
-        let mut state_tables: Vec<_> = tables.iter().map(|(_, table)| table.id()).collect();
-        state_tables.sort_unstable();
-        state_tables.dedup();
         let status = JobStatus::new(id, tables, Arc::clone(&errors));
         let Some(output) = plan.nodes.last() else {
             return Err(DataflowError::Plan { reason: "it has no nodes".to_owned() });
@@ -197,7 +215,6 @@ impl Engine {
             errors: errors as Arc<dyn ReadTable>,
             metrics,
             upstream: upstream.into_iter().collect(),
-            state_tables,
             status,
             completion: Arc::clone(&self.completion),
         }))
@@ -250,6 +267,23 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets a running job use the indexes of running jobs that are equal to its own ones, which are then gone. Gives the
+    /// tables that it uses in the place of its own, for `JobOptions::moved` when it is restored. No epoch is under way.
+    pub fn share_indexes(&self, job: JobId) -> BTreeMap<StateTableId, StateTableId> {
+        let mut entries = self.registry.entries.lock();
+        let moved = entries.share_indexes(job, &self.options.tables);
+        if !moved.is_empty() {
+            entries.tell_peers();
+        }
+        moved
+    }
+
+    /// For each index of a job that others use, too: the operator's place in the plan, its input, and these jobs.
+    #[must_use]
+    pub fn shared_indexes(&self, job: JobId) -> Vec<(usize, usize, Vec<JobId>)> {
+        self.registry.entries.lock().shared_indexes(job)
+    }
+
     /// Stops a job, drops its memory and takes its state tables off the list; rows in the store stay.
     ///
     /// # Errors
@@ -259,6 +293,7 @@ impl Engine {
         let status = entries.remove(job)?;
         self.completion.forget(&status);
         entries.senders.iter().for_each(|sender| send(sender, Command::Drop(job)));
+        entries.tell_peers();
         drop(entries);
         self.completion.wake_workers();
         Ok(())
@@ -345,79 +380,6 @@ struct Registry {
     this: Weak<Registry>,
     completion: Arc<Completion>,
     entries: Mutex<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    senders: Vec<Sender<Command>>,
-    jobs: BTreeMap<JobId, JobEntry>,
-    /// Who reads a relation; only relations with readers.
-    readers: BTreeMap<RelationId, BTreeSet<JobId>>,
-}
-
-struct JobEntry {
-    status: Arc<JobStatus>,
-    upstream: Vec<RelationId>,
-}
-
-impl std::fmt::Debug for Entries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.jobs.keys())
-    }
-}
-
-impl Entries {
-    fn add(&mut self, job: &Job) -> Result<(), DataflowError> {
-        if self.jobs.contains_key(&job.id) {
-            return Err(DataflowError::JobExists { job: job.id });
-        }
-        for relation in &job.upstream {
-            match self.jobs.get(&JobId(relation.0)).map(|entry| entry.status.state()) {
-                None | Some(JobState::Running) => {}
-                Some(JobState::Failed(message)) => return Err(DataflowError::JobFailed { message }),
-                Some(_) => return Err(DataflowError::UpstreamNotReady { relation: *relation }),
-            }
-        }
-        for relation in &job.upstream {
-            self.readers.entry(*relation).or_default().insert(job.id);
-            if let Some(entry) = self.jobs.get(&JobId(relation.0)) {
-                entry.status.add_reader(&job.status);
-            }
-        }
-        let entry = JobEntry { status: Arc::clone(&job.status), upstream: job.upstream.clone() };
-        self.jobs.insert(job.id, entry);
-        Ok(())
-    }
-
-    fn remove(&mut self, job: JobId) -> Result<Arc<JobStatus>, DataflowError> {
-        if let Some(reader) = self.readers.get(&RelationId(job.0)).and_then(|readers| readers.first()) {
-            return Err(DataflowError::JobIsRead { job, reader: *reader });
-        }
-        let entry = self.jobs.remove(&job).ok_or(DataflowError::NoSuchJob { job })?;
-        for relation in &entry.upstream {
-            if let Some(readers) = self.readers.get_mut(relation) {
-                readers.remove(&job);
-                if readers.is_empty() {
-                    self.readers.remove(relation);
-                }
-            }
-        }
-        Ok(entry.status)
-    }
-
-    /// All jobs that read these relations, or the results of a job that does.
-    fn touched(&self, relations: impl Iterator<Item = RelationId>) -> Vec<JobId> {
-        let mut touched = BTreeSet::new();
-        let mut todo: Vec<RelationId> = relations.collect();
-        while let Some(relation) = todo.pop() {
-            for job in self.readers.get(&relation).into_iter().flatten() {
-                if touched.insert(*job) {
-                    todo.push(RelationId(job.0));
-                }
-            }
-        }
-        touched.into_iter().collect()
-    }
 }
 
 impl Joined for Registry {

@@ -4,6 +4,8 @@
 //! The text holds relation numbers, expressions and types, but no counter, so a restart or the same statement
 //! again finds the same tables. Equal operators within a job are told apart by their order.
 
+use std::collections::BTreeMap;
+
 use changelog::{ChangelogMode, JobId, StateTableId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,22 +16,31 @@ use crate::{DataflowPlan, Exchange, Node, OperatorSpec, OutputIdentity};
 /// before it, whether it can retract, and its state table.
 #[must_use]
 pub fn explain(job: JobId, plan: &DataflowPlan) -> Vec<String> {
+    explain_with(job, plan, &BTreeMap::new())
+}
+
+/// As `explain`, with what else is to be said of some nodes, by their place in the plan.
+#[must_use]
+pub fn explain_with(job: JobId, plan: &DataflowPlan, notes: &BTreeMap<usize, Vec<String>>) -> Vec<String> {
     let mut lines = Vec::new();
     // Two workers are the fewest that exchange.
     let Ok(layout) = Layout::new(plan, 2) else { return vec!["no valid dataflow".to_owned()] };
     let tables = operator_tables(job, plan);
-    explain_node(plan, &layout, &tables, plan.nodes.len() - 1, 0, &mut lines);
+    let shown = Shown { plan, layout: &layout, tables: &tables, notes };
+    explain_node(&shown, plan.nodes.len() - 1, 0, &mut lines);
     lines
 }
 
-fn explain_node(
-    plan: &DataflowPlan,
-    layout: &Layout,
-    tables: &[Option<StateTableId>],
-    place: usize,
-    depth: usize,
-    lines: &mut Vec<String>,
-) {
+/// A plan, and what is said of its nodes.
+struct Shown<'a> {
+    plan: &'a DataflowPlan,
+    layout: &'a Layout,
+    tables: &'a [Option<StateTableId>],
+    notes: &'a BTreeMap<usize, Vec<String>>,
+}
+
+fn explain_node(shown: &Shown<'_>, place: usize, depth: usize, lines: &mut Vec<String>) {
+    let Shown { plan, layout, tables, notes } = shown;
     let node = &plan.nodes[place];
     let mut line = format!("{}{}", "  ".repeat(depth), title(node));
     match &node.spec {
@@ -57,6 +68,7 @@ fn explain_node(
     } else if matches!(node.spec, OperatorSpec::Output { .. }) {
         line.push_str(" reads the aggregate's state");
     }
+    notes.get(&place).into_iter().flatten().for_each(|note| line.push_str(&format!(" ({note})")));
     lines.push(line);
     for (input, below) in node.inputs.iter().enumerate() {
         let edge = layout.edges.iter().find(|e| e.to == place && e.input == input);
@@ -69,7 +81,7 @@ fn explain_node(
             lines.push(format!("{}Exchange {by}", "  ".repeat(depth)));
             depth += 1;
         }
-        explain_node(plan, layout, tables, *below, depth, lines);
+        explain_node(shown, *below, depth, lines);
     }
 }
 

@@ -83,8 +83,6 @@ pub struct Job {
     pub metrics: Arc<JobMetrics>,
     /// The relations it reads.
     pub upstream: Vec<RelationId>,
-    /// Its state tables. The store keeps their rows after the job is dropped, until they are deleted by these ids.
-    pub state_tables: Vec<StateTableId>,
     pub(crate) status: Arc<JobStatus>,
     pub(crate) completion: Arc<Completion>,
 }
@@ -100,6 +98,13 @@ impl Job {
             JobState::Dropped => Err(DataflowError::JobDropped { job: self.id }),
             JobState::Backfilling | JobState::Running => Ok(()),
         }
+    }
+
+    /// Its state tables. The store keeps their rows after the job is dropped, until they are deleted by these ids; other
+    /// jobs may use some of them, too.
+    #[must_use]
+    pub fn state_tables(&self) -> Vec<StateTableId> {
+        self.status.table_ids()
     }
 
     /// How far it is.
@@ -133,10 +138,25 @@ pub(crate) struct JobStatus {
     counts_after: AtomicU64,
     /// The jobs that read this one.
     readers: Mutex<Vec<Weak<JobStatus>>>,
-    /// State tables by worker, for checkpoints.
-    tables: Vec<(usize, Arc<dyn StateTable>)>,
+    tables: Mutex<JobTables>,
     errors: Arc<RowStore>,
     waiting_errors: Mutex<BTreeMap<u64, RowErrors>>,
+}
+
+/// A job's state tables by worker, and whether checkpoints write them for it.
+#[derive(Debug)]
+struct JobTables {
+    tables: Vec<(usize, Arc<dyn StateTable>)>,
+    entered: bool,
+}
+
+impl JobTables {
+    fn ids(&self) -> Vec<StateTableId> {
+        let mut ids: Vec<StateTableId> = self.tables.iter().map(|(_, table)| table.id()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
 }
 
 impl JobStatus {
@@ -151,7 +171,7 @@ impl JobStatus {
             caught_up_workers: AtomicUsize::new(0),
             counts_after: AtomicU64::new(0),
             readers: Mutex::new(Vec::new()),
-            tables,
+            tables: Mutex::new(JobTables { tables, entered: false }),
             errors,
             waiting_errors: Mutex::new(BTreeMap::new()),
         })
@@ -212,16 +232,49 @@ impl JobStatus {
         self.readers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
+    pub fn table_ids(&self) -> Vec<StateTableId> {
+        self.tables.lock().ids()
+    }
+
     /// Lets checkpoints write the job's state.
     pub fn enter_tables(&self, tables: &StateTables) {
-        for (worker, table) in &self.tables {
+        let mut own = self.tables.lock();
+        own.entered = true;
+        for (worker, table) in &own.tables {
             tables.add(*worker, Arc::clone(table));
         }
     }
 
     pub fn leave_tables(&self, tables: &StateTables) {
-        for (_, table) in &self.tables {
-            tables.remove(table.id());
+        let mut own = self.tables.lock();
+        let entered = std::mem::take(&mut own.entered);
+        for id in own.ids() {
+            match entered {
+                true => tables.remove(id),
+                false if tables.contains(id) => {}
+                false => tables.clear(id),
+            }
+        }
+    }
+
+    /// Uses other tables from now on: for some of its own, by worker, those that take their place.
+    pub fn replace_tables(&self, tables: &StateTables, replaced: &[(Arc<dyn StateTable>, Arc<dyn StateTable>)]) {
+        let mut own = self.tables.lock();
+        let mut gone: Vec<StateTableId> = replaced.iter().map(|(before, _)| before.id()).collect();
+        gone.dedup();
+        if own.entered {
+            gone.iter().for_each(|id| tables.remove(*id));
+        }
+        let JobTables { tables: all, entered } = &mut *own;
+        for (worker, table) in all {
+            let address = |table: &Arc<dyn StateTable>| Arc::as_ptr(table).cast::<()>() as usize;
+            let Some((_, after)) = replaced.iter().find(|(before, _)| address(before) == address(table)) else {
+                continue;
+            };
+            *table = Arc::clone(after);
+            if *entered {
+                tables.add(*worker, Arc::clone(table));
+            }
         }
     }
 

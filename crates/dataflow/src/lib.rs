@@ -7,6 +7,7 @@ mod completion;
 mod engine;
 #[cfg(test)]
 mod engine_tests;
+mod entries;
 mod error;
 mod explain;
 mod expression;
@@ -18,6 +19,8 @@ pub mod operators;
 mod plan;
 mod results;
 mod runtime;
+mod same_plan;
+mod shared_index;
 #[cfg(test)]
 mod testing;
 
@@ -27,9 +30,11 @@ pub const STACK_BYTES: usize = 128 << 20;
 
 pub use engine::{Engine, EngineOptions, OnComplete};
 pub use error::DataflowError;
-pub use explain::{explain, state_table_ids};
+pub use explain::{explain, explain_with, state_table_ids};
 pub use expression::{Column, Evaluated, Expression};
 pub use job::{Backfill, Job, JobOptions, JobProgress, JobState};
 pub use metrics::{JobMetrics, OperatorMetrics};
 pub use operator::{Operator, Output, RowErrors};
 pub use plan::{AggregateCall, DataflowPlan, Exchange, Node, OperatorSpec, OrderKey, OutputIdentity};
+pub use same_plan::equal_work;
+pub use shared_index::{Index, IndexSlot, OperatorIndex};

@@ -1,7 +1,8 @@
 //! What a job's operators have done, summed over the workers.
 
-use std::sync::Weak;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use changelog::StateTableId;
 use parking_lot::Mutex;
@@ -48,6 +49,14 @@ impl OperatorMetrics {
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
         self.tables.lock().iter().filter_map(Weak::upgrade).map(|t| t.memory_bytes() as u64).sum()
+    }
+
+    /// Rows or groups, and bytes, of those of its state tables that are not in `seen` yet; they are added to it. So a
+    /// table that several operators use counts once.
+    pub fn state_beside(&self, seen: &mut BTreeSet<usize>) -> (u64, u64) {
+        let tables: Vec<Arc<dyn StateTable>> = self.tables.lock().iter().filter_map(Weak::upgrade).collect();
+        let new = tables.iter().filter(|table| seen.insert(Arc::as_ptr(table).cast::<()>() as usize));
+        new.fold((0, 0), |(keys, bytes), t| (keys + t.row_count() as u64, bytes + t.memory_bytes() as u64))
     }
 
     /// Counts what an operator did in one call.

@@ -8,6 +8,8 @@ use std::fmt::Debug;
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, Epoch, RowError};
 
+use crate::shared_index::OperatorIndex;
+
 /// Rows that have no result, with what is wrong and how often: the error changelog.
 pub type RowErrors = Vec<(RowError, i64)>;
 
@@ -52,5 +54,10 @@ pub trait Operator: Send + Debug {
     /// As `apply`.
     fn finish_epoch(&mut self, _epoch: Epoch, _wanted: bool, _output: &mut Output) -> Result<(), ArrowError> {
         Ok(())
+    }
+
+    /// The indexes that equal operators of other jobs may use, too.
+    fn indexes(&self) -> Vec<OperatorIndex> {
+        Vec::new()
     }
 }

@@ -45,7 +45,8 @@ pub trait StateTable: Send + Sync + Debug {
 /// All live state tables of one database, in an order that does not depend on time.
 #[derive(Debug, Default)]
 pub struct StateTables {
-    tables: Mutex<BTreeMap<(StateTableId, usize), Arc<dyn StateTable>>>,
+    /// By id and shard, with how many jobs keep their state there.
+    tables: Mutex<BTreeMap<(StateTableId, usize), (Arc<dyn StateTable>, usize)>>,
     /// Tables whose stored rows the next checkpoint deletes before it writes any.
     cleared: Arc<Mutex<BTreeSet<StateTableId>>>,
 }
@@ -57,19 +58,37 @@ impl StateTables {
         Arc::new(StateTables::default())
     }
 
-    /// Adds a shard of a state table; from now on checkpoints write it.
+    /// Adds a shard of a state table; from now on checkpoints write it. One that several jobs use is added by each.
     ///
     /// # Panics
-    /// If that shard is there already.
+    /// If another table is there in its place.
     pub fn add(&self, shard: usize, table: Arc<dyn StateTable>) {
-        let earlier = self.tables.lock().insert((table.id(), shard), table);
-        assert!(earlier.is_none(), "a state table's shard is registered once");
+        let mut tables = self.tables.lock();
+        let (there, users) = tables.entry((table.id(), shard)).or_insert_with(|| (Arc::clone(&table), 0));
+        let same = Arc::as_ptr(there).cast::<()>() == Arc::as_ptr(&table).cast::<()>();
+        assert!(same, "a state table's shard is one table");
+        *users += 1;
     }
 
-    /// Takes all shards of a table off the list; the next checkpoint deletes its stored rows.
+    /// Takes all shards of a table off the list, unless another job that added them is left; the next checkpoint then
+    /// deletes its stored rows.
     pub fn remove(&self, id: StateTableId) {
-        self.tables.lock().retain(|(table, _), _| *table != id);
-        self.clear(id);
+        let mut tables = self.tables.lock();
+        tables.retain(|(table, _), (_, users)| {
+            *users -= usize::from(*table == id);
+            *users > 0
+        });
+        let gone = tables.range((id, 0)..).next().is_none_or(|((table, _), _)| *table != id);
+        drop(tables);
+        if gone {
+            self.clear(id);
+        }
+    }
+
+    /// Whether any shard of this table is on the list.
+    #[must_use]
+    pub fn contains(&self, id: StateTableId) -> bool {
+        self.tables.lock().range((id, 0)..).next().is_some_and(|((table, _), _)| *table == id)
     }
 
     /// The next checkpoint deletes what is stored of this table before it writes its rows: for a table that begins
@@ -86,6 +105,6 @@ impl StateTables {
     /// All shards.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<dyn StateTable>> {
-        self.tables.lock().values().cloned().collect()
+        self.tables.lock().values().map(|(table, _)| Arc::clone(table)).collect()
     }
 }

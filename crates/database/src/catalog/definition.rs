@@ -1,5 +1,7 @@
 //! What is stored of an object: its SQL text and ids, never a plan.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use sql::{SqlType, ast};
@@ -100,6 +102,9 @@ pub enum Kind {
         query: String,
         /// What happens to reads when rows have no result.
         on_error: ErrorPolicy,
+        /// State tables that it uses in the place of its own, by these: views with equal indexes keep one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        moved_tables: BTreeMap<u64, u64>,
     },
 }
 

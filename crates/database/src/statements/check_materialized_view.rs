@@ -37,7 +37,7 @@ type Difference = (Vec<Option<String>>, i64);
 
 pub(super) async fn execute(session: &mut Session, name: &[String]) -> Result<Outcome, DatabaseError> {
     let relation = session.statement_catalog()?.require(name)?;
-    let Kind::MaterializedView { query, on_error } = &relation.definition.kind else {
+    let Kind::MaterializedView { query, on_error, .. } = &relation.definition.kind else {
         let message = format!("\"{}\" is not a materialized view", relation.definition.name);
         return Err(DatabaseError::new("42809", message));
     };

@@ -2,8 +2,10 @@
 //!
 //! 1. The query is lowered, and the name is taken in the catalog (not yet stored).
 //! 2. Between two epochs the job begins, with the rows that its inputs hold then.
-//! 3. When it has caught up, the definition is stored and the statement is answered. A crash before leaves nothing.
+//! 3. When it has caught up, it gives up indexes that other views have, too, and uses theirs.
+//! 4. The definition is stored and the statement is answered. A crash before leaves nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use changelog::{JobId, StateTableId};
@@ -14,7 +16,7 @@ use super::create_view::{columns, qualified_query, user_relations, with_column_n
 use super::options::{unknown_option, with_options};
 use super::{begin_catalog_change, done};
 use crate::catalog::{CatalogChange, Definition, ErrorPolicy, Kind, Live, Relation};
-use crate::database::Database;
+use crate::database::{Database, MovedTables};
 use crate::job::ViewJob;
 use crate::session::Session;
 use crate::{DatabaseError, Outcome, Severity};
@@ -33,14 +35,18 @@ pub(super) async fn execute(
         let _change = database.catalog_lock.lock().await;
         take_name(session, &database, create, text)?
     };
-    let Some((definition, view, on_error)) = taken else { return Ok(done("SELECT 0")) };
+    let Some((mut definition, view, on_error)) = taken else { return Ok(done("SELECT 0")) };
     let mut claim =
         Claim { database: Arc::clone(&database), oid: definition.oid, state_tables: Vec::new(), kept: false };
     let job = start(&database, definition.oid, view, on_error).await?;
-    claim.state_tables.clone_from(&job.job.state_tables);
+    claim.state_tables = job.job.state_tables();
     database.creating.lock().insert(definition.oid, Arc::clone(&job.job));
     wait_caught_up(session, &database, &job).await?;
     let _change = database.catalog_lock.lock().await;
+    let moved = share_indexes(&database, definition.oid).await?;
+    if let Kind::MaterializedView { moved_tables, .. } = &mut definition.kind {
+        *moved_tables = moved.into_iter().map(|(own, used)| (own.0, used.0)).collect();
+    }
     let relation = Arc::new(Relation {
         oid: definition.oid,
         columns: job.job.results.schema(),
@@ -128,7 +134,7 @@ fn take_name(
         schema,
         name,
         columns: columns(&view.schema, &create.columns)?,
-        kind: Kind::MaterializedView { query: qualified.to_string(), on_error },
+        kind: Kind::MaterializedView { query: qualified.to_string(), on_error, moved_tables: BTreeMap::new() },
         depends_on: user_relations(&view.named),
         comment: None,
         owner: session.instance()?.options().superuser.clone(),
@@ -172,12 +178,18 @@ async fn start(
         .clock
         .at_boundary(move |boundary| {
             let database = started.upgrade().ok_or_else(DatabaseError::stopped)?;
-            let job = database.start_job(oid, &view, on_error, false, boundary)?;
+            let job = database.start_job(oid, &view, on_error, (false, &BTreeMap::new()), boundary)?;
             database.refresh_sources(boundary);
             Ok::<_, DatabaseError>(job)
         })
         .await??;
     Ok(Arc::new(job))
+}
+
+/// Lets the view use the indexes of views that have equal ones.
+async fn share_indexes(database: &Arc<Database>, oid: u32) -> Result<MovedTables, DatabaseError> {
+    let engine = Arc::clone(&database.engine);
+    database.clock.at_boundary(move |_| engine.share_indexes(JobId(oid))).await
 }
 
 /// Waits for the backfill; a cancelled statement stops waiting.

@@ -1,14 +1,20 @@
 //! EXPLAIN: the plan of a query, or the dataflow of a materialized view.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
 use changelog::JobId;
 use sql::ast;
 
 use super::rows::{text_columns, text_rows};
 use super::{target_of_delete, target_of_update, writable_catalog};
-use crate::catalog::Live;
+use crate::catalog::{Catalog, Live};
+use crate::job::ViewJob;
 use crate::session::Session;
 use crate::{DatabaseError, Outcome};
+
+/// Views that EXPLAIN names where something is shared.
+const NAMES_MAX: usize = 5;
 
 pub(super) fn columns() -> SchemaRef {
     text_columns(&["QUERY PLAN"])
@@ -61,11 +67,45 @@ pub(super) fn view(session: &Session, name: &[String]) -> Result<Outcome, Databa
     let catalog = session.statement_catalog()?;
     let relation = catalog.require(name)?;
     match &relation.live {
-        Live::MaterializedView(view) => answer(dataflow::explain(view.job.id, &view.plan)),
+        Live::MaterializedView(view) => {
+            let notes = shared(session, &catalog.snapshot, view);
+            answer(dataflow::explain_with(view.job.id, &view.plan, &notes))
+        }
         _ => {
             let message = format!("\"{}\" is not a materialized view", relation.definition.name);
             Err(DatabaseError::new("42809", message))
         }
+    }
+}
+
+/// What a view shares with which others, by the operators' places.
+fn shared(session: &Session, catalog: &Catalog, view: &ViewJob) -> BTreeMap<usize, Vec<String>> {
+    let mut notes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (operator, input, jobs) in session.database.engine.shared_indexes(view.job.id) {
+        let side = if input == 0 { "left" } else { "right" };
+        let names = jobs.iter().filter_map(|job| catalog.relation(job.0)).map(|r| r.definition.name.as_str());
+        notes.entry(operator).or_default().push(format!("{side} index shared with {}", named(names.collect())));
+    }
+    let mut equal: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for relation in catalog.relations() {
+        if let Live::MaterializedView(other) = &relation.live
+            && other.job.id != view.job.id
+        {
+            let operators = dataflow::equal_work(&view.plan, &other.plan);
+            operators.into_iter().for_each(|at| equal.entry(at).or_default().push(&relation.definition.name));
+        }
+    }
+    for (operator, names) in equal {
+        notes.entry(operator).or_default().push(format!("computed once with {}", named(names)));
+    }
+    notes
+}
+
+/// The first of some names, and how many more there are.
+fn named(names: Vec<&str>) -> String {
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
     }
 }
 

@@ -131,7 +131,7 @@ pub(crate) fn create_text(catalog: &Catalog, relation: &Relation) -> String {
             format!("CREATE SOURCE {name} (\n{columns}\n) WITH ({with}){}", format.unwrap_or_default())
         }
         Kind::View { query } => format!("CREATE VIEW {name} AS\n{query}"),
-        Kind::MaterializedView { query, on_error } => {
+        Kind::MaterializedView { query, on_error, .. } => {
             let options = match on_error {
                 ErrorPolicy::FailReads => "",
                 ErrorPolicy::Skip => " WITH (on_error = 'skip')",

@@ -1,5 +1,6 @@
 //! `sys.operators`: what each operator of each job has done, and the state it holds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -51,6 +52,9 @@ impl SystemTable for Operators {
                 rows.extend(operators.map(|(place, figures)| (relation, place, figures)));
             }
         }
+        // What several views share counts at the first of them.
+        let mut seen = BTreeSet::new();
+        let states: Vec<(u64, u64)> = rows.iter().map(|row| row.2.state_beside(&mut seen)).collect();
         let count = |value: u64| Some(i64::try_from(value).unwrap_or(i64::MAX));
         let load = |value: &std::sync::atomic::AtomicU64| count(value.load(Ordering::Relaxed));
         let busy = rows.iter().map(|row| Some(row.2.busy_ns.load(Ordering::Relaxed) as f64 / 1e6));
@@ -65,8 +69,8 @@ impl SystemTable for Operators {
             Arc::new(
                 rows.iter().map(|row| row.2.state_table.map(|t| format!("{:016x}", t.0))).collect::<StringArray>(),
             ),
-            Arc::new(rows.iter().map(|row| count(row.2.state_keys())).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| count(row.2.state_bytes())).collect::<Int64Array>()),
+            Arc::new(states.iter().map(|(keys, _)| count(*keys)).collect::<Int64Array>()),
+            Arc::new(states.iter().map(|(_, bytes)| count(*bytes)).collect::<Int64Array>()),
         ];
         Ok(RecordBatch::try_new(self.columns(), columns)?)
     }

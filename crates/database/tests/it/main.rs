@@ -8,6 +8,7 @@ mod copy;
 mod durability;
 mod errors;
 mod literals;
+mod sharing;
 mod sources;
 mod tables;
 mod transactions;

@@ -100,7 +100,7 @@ fn a_panic_stops_its_job_and_those_above_only() {
         assert!(read.is_err(), "a failed job can't be read");
         assert!(matches!(job.wait_caught_up(), Err(DataflowError::JobFailed { .. })));
     }
-    let healthy_tables = healthy.state_tables.len();
+    let healthy_tables = healthy.state_tables().len();
     assert_eq!(world.tables.all().len(), healthy_tables + 1, "only the healthy job is checkpointed");
     world.engine.drop_job(above.id).expect("can be dropped");
     world.engine.drop_job(poisoned.id).expect("can be dropped");

@@ -90,7 +90,7 @@ fn ids_of_state_tables_are_known_without_the_job() {
         expected.sort_unstable();
         let job = world.create(id, plan, vec![]);
         job.wait_caught_up().expect("catches up");
-        assert_eq!(job.state_tables, expected);
+        assert_eq!(job.state_tables(), expected);
     }
 }
 

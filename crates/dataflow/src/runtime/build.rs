@@ -1,6 +1,7 @@
 //! Makes a job's parts: its operators with their state for every worker, and from these, on each worker, its dataflow.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::operators::{
     filter::Filter, input::Input, keyed::KeyedShard, output::ResultRows, preaggregate::Preaggregate, project::Project,
     union::Union,
 };
+use crate::shared_index::OperatorIndex;
 use crate::{DataflowError, DataflowPlan, Exchange, Node, Operator, OperatorSpec, OutputIdentity};
 
 /// Where a job's state lives.
@@ -27,6 +29,8 @@ pub(crate) struct StatePlace<'a> {
     pub pins: &'a Arc<EpochPins>,
     pub store: Option<&'a Arc<dyn StateStore>>,
     pub restore: bool,
+    /// Tables that are used in the place of the job's own.
+    pub moved: &'a BTreeMap<StateTableId, StateTableId>,
     pub check_operators: bool,
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct Parts {
     pub tables: Vec<(usize, usize, Arc<dyn StateTable>)>,
     /// For each worker its share of the results.
     pub results: Vec<Arc<dyn ReadTable>>,
+    /// Node and, by worker, indexes that may be shared.
+    pub indexes: Vec<(usize, OperatorIndex)>,
 }
 
 impl Parts {
@@ -116,6 +122,7 @@ impl Parts {
                 let parts = spec.operator(&shard.keyed(plan, spec.state_table_count(), place)?)?;
                 let tables = parts.tables.into_iter().map(|table| (shard.at, shard.worker, table));
                 self.tables.extend(tables);
+                self.indexes.extend(parts.operator.indexes().into_iter().map(|index| (shard.at, index)));
                 parts.operator
             }
             OperatorSpec::Output { identity } => {
@@ -181,7 +188,9 @@ impl Shard<'_> {
         Ok(KeyedShard {
             state_tables: match table_count {
                 0 => Vec::new(),
-                count => keyed_tables(self.state_table()?, count).collect(),
+                count => keyed_tables(self.state_table()?, count)
+                    .map(|own| place.moved.get(&own).copied().unwrap_or(own))
+                    .collect(),
             },
             worker: self.worker,
             worker_count: self.worker_count,

@@ -6,7 +6,8 @@
 //!    here; their changes were put into its feeds on the way.
 //! 3. A new job takes slices of its backfill between the other jobs' epochs. When it has caught up on all workers the
 //!    engine lets it count for what is complete.
-//! 4. With nothing to do the thread parks; commands and other workers' messages wake it.
+//! 4. Jobs that have indexes in common (`shared_index`) close an epoch when all of them have finished those before it.
+//! 5. With nothing to do the thread parks; commands and other workers' messages wake it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Epoch { epoch: u64, touched: Arc<[JobId]>, changes: Vec<(RelationId, ChangeBatch)> },
     /// The job counts for all epochs from now on.
     Count(JobId),
+    /// The jobs that a job has indexes in common with, from now on.
+    Peers(JobId, Vec<JobId>),
     /// Take a job away.
     Drop(JobId),
     /// End the thread.
@@ -141,6 +144,8 @@ struct JobOnWorker {
     pending: VecDeque<u64>,
     backfill: Option<Receiver<(RelationId, ChangeBatch)>>,
     phase: Phase,
+    /// The jobs that it has indexes in common with: none of them is more than an epoch ahead.
+    peers: Vec<JobId>,
 }
 
 /// How far a job is on this worker.
@@ -252,6 +257,11 @@ impl WorkerLoop {
                     self.active.insert((job.created, id));
                 }
             }
+            Command::Peers(id, peers) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.peers = peers;
+                }
+            }
             Command::Drop(id) => self.take_away(id),
             // The loop sees to it.
             Command::Stop => {}
@@ -295,6 +305,7 @@ impl WorkerLoop {
             backfill: (!new.restore).then_some(new.backfill),
             phase: if new.restore { Phase::Settled } else { Phase::CatchingUp },
             status: new.status,
+            peers: Vec::new(),
         };
         self.active.insert((job.created, job.status.id));
         let earlier = self.jobs.insert(job.status.id, job);
@@ -335,7 +346,10 @@ impl WorkerLoop {
         for (created, id) in self.active.clone() {
             let Some(job) = self.jobs.get(&id) else { continue };
             let upstream = job.inputs.iter().filter_map(|(relation, _, _)| self.jobs.get(&JobId(relation.0)));
-            let limit = upstream.map(JobOnWorker::finished_below).min().unwrap_or(u64::MAX);
+            let below = upstream.map(JobOnWorker::finished_below).min().unwrap_or(u64::MAX);
+            let peers = job.peers.iter().filter_map(|peer| self.jobs.get(peer));
+            let beside = peers.map(JobOnWorker::finished_below).min().unwrap_or(u64::MAX);
+            let limit = below.min(beside.saturating_add(1));
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             more |= job.take_slice(&self.completion);
             if job.backfill.is_none() {

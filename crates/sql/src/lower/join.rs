@@ -20,6 +20,9 @@ use crate::SqlError;
 use crate::bind::from_plan_error;
 use crate::rules::guard;
 
+/// Relations of up to so many columns are kept with all of them.
+const WHOLE_COLUMNS_MAX: usize = 8;
+
 /// A pair of key expressions, and whether NULL equals NULL.
 struct KeyPair {
     sides: [Expr; 2],
@@ -48,13 +51,21 @@ impl Lowering<'_> {
         let lowered = [self.node(inputs[0])?, self.node(inputs[1])?];
         let widths = [0, 1].map(|side| self.width(lowered[side].node));
         let (mut nodes, mut keys) = (Vec::new(), Vec::new());
+        let mut picked: Vec<Vec<usize>> = Vec::new();
         for side in 0..2 {
             let exprs: Vec<&Expr> = pairs.iter().map(|pair| &pair.sides[side]).collect();
             let (node, places) = self.with_keys(lowered[side].node, inputs[side], &exprs)?;
+            picked.push(self.with_all_columns(node, &exprs).unwrap_or_else(|| (0..widths[side]).collect()));
             nodes.push(node);
             keys.push(places);
         }
-        let pair_schema = self.pair_schema(inputs, [nodes[0], nodes[1]], widths)?;
+        let picked = [picked[0].clone(), picked[1].clone()];
+        let unique = unique_of(kind, &lowered, &keys, widths);
+        // Where the keys are among all columns; those that were added are where they were.
+        for (keys, picked) in keys.iter_mut().zip(&picked) {
+            keys.iter_mut().for_each(|key| *key = picked.get(*key).copied().unwrap_or(*key));
+        }
+        let pair_schema = self.pair_schema(inputs, [nodes[0], nodes[1]], &picked)?;
         let residual = match &residual {
             Some(condition) => Some(self.expression(condition, &pair_schema)?),
             None => None,
@@ -68,11 +79,10 @@ impl Lowering<'_> {
             keys: [keys[0].clone(), keys[1].clone()],
             residual,
         };
-        let unique = unique_of(kind, &lowered, &keys, widths);
         let schema = self.join_schema(kind, [nodes[0], nodes[1]]);
         let mode = join_mode(kind, self.nodes[nodes[0]].mode, self.nodes[nodes[1]].mode);
         let node = self.push(OperatorSpec::Keyed(Arc::new(spec)), nodes.clone(), schema, mode);
-        let node = self.without_keys(node, kind, widths, inner_widths);
+        let node = self.without_keys(node, kind, &picked, inner_widths);
         Ok(Lowered { node, unique })
     }
 
@@ -108,15 +118,31 @@ impl Lowering<'_> {
         Ok((self.push(OperatorSpec::Project { expressions }, vec![node], Arc::new(Schema::new(all)), mode), places))
     }
 
-    /// Leaves out the columns that `with_keys` added.
-    fn without_keys(&mut self, node: usize, kind: JoinKind, widths: [usize; 2], inner: [usize; 2]) -> usize {
+    /// Lets a side that is some columns of a small relation, with columns as keys, take all of them: views that need other
+    /// columns of it can then use the same index. Gives where the columns are that are wanted.
+    fn with_all_columns(&mut self, node: usize, keys: &[&Expr]) -> Option<Vec<usize>> {
+        let all = self.relation_columns.get(&node)?;
+        let OperatorSpec::Input { columns, .. } = &mut self.nodes[node].spec else { return None };
+        let (some, width) = (columns.clone(), all.fields().len());
+        let plain = keys.iter().all(|key| matches!(key, Expr::Column(_)));
+        if keys.is_empty() || !plain || some.len() == width || width > WHOLE_COLUMNS_MAX {
+            return None;
+        }
+        *columns = (0..width).collect();
+        self.nodes[node].schema = Arc::clone(all);
+        Some(some)
+    }
+
+    /// Leaves out the columns that `with_keys` and `with_all_columns` added: those of the sides that are picked stay.
+    fn without_keys(&mut self, node: usize, kind: JoinKind, picked: &[Vec<usize>; 2], inner: [usize; 2]) -> usize {
+        let left = picked[0].iter().copied();
         let kept: Vec<usize> = match kind {
-            JoinKind::Semi | JoinKind::Anti => (0..widths[0]).collect(),
-            JoinKind::Mark => (0..widths[0]).chain([inner[0]]).collect(),
-            _ => (0..widths[0]).chain(inner[0]..inner[0] + widths[1]).collect(),
+            JoinKind::Semi | JoinKind::Anti => left.collect(),
+            JoinKind::Mark => left.chain([inner[0]]).collect(),
+            _ => left.chain(picked[1].iter().map(|column| inner[0] + column)).collect(),
         };
         let schema = Arc::clone(&self.nodes[node].schema);
-        if kept.len() == schema.fields().len() {
+        if kept.len() == schema.fields().len() && kept.is_sorted() {
             return node;
         }
         let expressions = self.columns_of(&schema, kept.iter().copied());
@@ -139,18 +165,24 @@ impl Lowering<'_> {
         &self,
         inputs: [&Arc<LogicalPlan>; 2],
         nodes: [usize; 2],
-        widths: [usize; 2],
+        picked: &[Vec<usize>; 2],
     ) -> Result<DFSchema, SqlError> {
         let mut fields = Vec::new();
         for side in 0..2 {
             let schema = inputs[side].schema();
-            fields.extend(schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))));
-            // Under names that no condition can have.
-            let added = (widths[side]..self.width(nodes[side])).map(|column| {
-                let field = self.nodes[nodes[side]].schema.field(column).clone();
-                (None, Arc::new(field.with_name(format!("\u{0}key {side} {column}"))))
-            });
-            fields.extend(added);
+            for column in 0..self.width(nodes[side]) {
+                fields.push(match picked[side].iter().position(|at| *at == column) {
+                    Some(place) => {
+                        let (qualifier, field) = schema.qualified_field(place);
+                        (qualifier.cloned(), Arc::clone(field))
+                    }
+                    // Under a name that no condition can have.
+                    None => {
+                        let field = self.nodes[nodes[side]].schema.field(column).clone();
+                        (None, Arc::new(field.with_name(format!("\u{0}key {side} {column}"))))
+                    }
+                });
+            }
         }
         DFSchema::new_with_metadata(fields, Default::default()).map_err(|e| from_plan_error(&e, self.query))
     }

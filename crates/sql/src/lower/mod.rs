@@ -16,6 +16,7 @@ mod top_n;
 mod unnest;
 mod window;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -40,6 +41,8 @@ pub struct Lowering<'a> {
     query: &'a ast::Query,
     names: Names,
     nodes: Vec<Node>,
+    /// All columns of the relations that nodes are inputs of.
+    relation_columns: HashMap<usize, SchemaRef>,
     /// Nodes of the logical plan of which only some rows are wanted.
     wanted: Vec<top_n::Wanted>,
 }
@@ -54,7 +57,13 @@ struct Lowered {
 
 impl<'a> Lowering<'a> {
     pub fn new(query: &'a ast::Query) -> Lowering<'a> {
-        Lowering { query, names: Names::default(), nodes: Vec::new(), wanted: Vec::new() }
+        Lowering {
+            query,
+            names: Names::default(),
+            nodes: Vec::new(),
+            relation_columns: HashMap::new(),
+            wanted: Vec::new(),
+        }
     }
 
     /// The dataflow of a plan whose constructs have been checked, with `schema` as its columns.
@@ -156,7 +165,9 @@ impl<'a> Lowering<'a> {
             .as_ref()
             .and_then(|key| key.iter().map(|k| columns.iter().position(|c| c == k)).collect());
         let spec = OperatorSpec::Input { relation: relation.id, name: relation.name.clone(), columns };
+        let all = Arc::clone(&relation.columns);
         let node = self.push(spec, Vec::new(), Arc::new(schema), relation.mode);
+        self.relation_columns.insert(node, all);
         Ok(Lowered { node, unique })
     }
 

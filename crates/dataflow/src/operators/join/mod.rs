@@ -24,6 +24,7 @@ use changelog::{ChangeBatch, ChangelogMode, Epoch, consolidate};
 use state::StateTable;
 
 use super::keyed::{KeyedParts, KeyedShard, KeyedSpec};
+use crate::shared_index::OperatorIndex;
 use crate::{DataflowError, Expression, Operator, Output};
 use side::Side;
 
@@ -121,7 +122,7 @@ impl KeyedSpec for Join {
 
     fn operator(&self, shard: &KeyedShard) -> Result<KeyedParts, DataflowError> {
         let sides = [Side::new(self, 0, shard), Side::new(self, 1, shard)];
-        let tables = sides.iter().map(|side| Arc::clone(side.store()) as Arc<dyn StateTable>).collect();
+        let tables = sides.iter().map(|side| side.store() as Arc<dyn StateTable>).collect();
         let operator =
             JoinOperator { spec: self.clone(), schema: Arc::clone(&shard.schema), sides, waiting: Default::default() };
         Ok(KeyedParts { operator: Box::new(operator), tables })
@@ -149,6 +150,7 @@ impl JoinOperator {
     /// Whether a batch is joined at once.
     fn is_joined_at_once(&self, input: usize, batch: &ChangeBatch) -> bool {
         inserts_only(batch)
+            && !self.sides.iter().any(Side::is_shared)
             && (!self.spec.kind.shows_matches(input) || self.waiting[input].row_count > WAITING_ROWS_MAX)
     }
 }
@@ -166,8 +168,10 @@ impl Operator for JoinOperator {
     }
 
     fn finish_epoch(&mut self, epoch: Epoch, _wanted: bool, output: &mut Output) -> Result<(), ArrowError> {
-        // The side that shows its matches comes last: then it finds them.
-        let order = if self.spec.kind.shows_matches(0) { [1, 0] } else { [0, 1] };
+        // The side that shows its matches comes last: then it finds them. One with a shared index, which does not show
+        // them, comes first: the other side is then as it was before the epoch, and later meets all of this one.
+        let last_first = self.spec.kind.shows_matches(0) || self.sides[1].is_shared();
+        let order = if last_first { [1, 0] } else { [0, 1] };
         for input in order {
             let waiting = std::mem::take(&mut self.waiting[input]);
             if waiting.batches.is_empty() {
@@ -175,11 +179,23 @@ impl Operator for JoinOperator {
             }
             let all = ChangeBatch::concat(self.sides[input].schema(), &waiting.batches)?;
             let net = if waiting.retracts { consolidate(&all)? } else { all };
+            if self.sides[input].is_shared() {
+                self.sides[input].take(epoch, &net)?;
+            }
             if !net.is_empty() {
                 self.step(input, epoch, &net, output)?;
             }
         }
         Ok(())
+    }
+
+    fn indexes(&self) -> Vec<OperatorIndex> {
+        // Not where what is shown depends on which rows came before which others.
+        let kind = self.spec.kind;
+        let counts_held = |input: usize| self.spec.residual.is_some() && kind.shows_matches(1 - input);
+        let shared =
+            |input: &usize| !kind.shows_matches(*input) && !counts_held(*input) && !self.spec.keys[*input].is_empty();
+        (0..2).filter(shared).map(|input| self.sides[input].index(input)).collect()
     }
 }
 

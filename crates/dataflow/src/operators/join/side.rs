@@ -13,12 +13,13 @@ use state::{ChangedRows, RowStore, RowStoreOptions};
 use super::Join;
 use crate::operators::aggregate::external;
 use crate::operators::keyed::KeyedShard;
+use crate::shared_index::{IndexSlot, OperatorIndex};
 
 /// The rows of one side on one worker.
 #[derive(Debug)]
 pub(super) struct Side {
     schema: SchemaRef,
-    store: Arc<RowStore>,
+    slot: Arc<IndexSlot>,
     keys: Vec<usize>,
     /// The keys in which a NULL keeps a row from matching.
     strict: Vec<usize>,
@@ -63,15 +64,40 @@ impl Side {
         });
         let strict = keys.iter().zip(&join.null_safe).filter(|(_, safe)| !**safe).map(|(key, _)| *key).collect();
         let counts = join.residual.is_some() && join.kind.shows_matches(input);
-        Side { schema: Arc::clone(schema), store, keys, strict, match_counts: counts.then(HashMap::new) }
+        let slot = IndexSlot::new(store);
+        Side { schema: Arc::clone(schema), slot, keys, strict, match_counts: counts.then(HashMap::new) }
     }
 
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    pub fn store(&self) -> &Arc<RowStore> {
-        &self.store
+    pub fn store(&self) -> Arc<RowStore> {
+        Arc::clone(self.slot.index().store())
+    }
+
+    /// Whether joins of other jobs have the same index. Then it takes an epoch's changes as a whole, before they are joined.
+    pub fn is_shared(&self) -> bool {
+        self.slot.index().is_shared()
+    }
+
+    /// The index, for joins of other jobs that keep the same rows under the same key.
+    pub fn index(&self, input: usize) -> OperatorIndex {
+        let order = (0..self.schema.fields().len()).collect();
+        OperatorIndex {
+            input,
+            order,
+            keys: self.keys.clone(),
+            strict: self.strict.clone(),
+            slot: Arc::clone(&self.slot),
+        }
+    }
+
+    /// Lets a shared index have all changes of an epoch.
+    pub fn take(&self, epoch: Epoch, net: &ChangeBatch) -> Result<(), ArrowError> {
+        let keys = self.keys_of(net.rows(), net.key_hashes());
+        let kept = kept_rows(net, &keys)?;
+        check_missing(self.slot.index().take(epoch, &kept).map_err(external)?)
     }
 
     /// The keys of this side's rows.
@@ -92,20 +118,13 @@ impl Side {
 
     /// Keeps a batch's changes; `matches` are how many each of its rows has, where that is counted.
     pub fn keep(&mut self, epoch: Epoch, batch: &ChangeBatch, keys: &Keys, matches: &[i64]) -> Result<(), ArrowError> {
-        let kept;
-        let batch = match &keys.matchable {
-            None => batch,
-            Some(valid) => {
-                kept = batch.filter(&BooleanArray::new(valid.inner().clone(), None))?;
-                &kept
-            }
-        };
-        let mut changed = ChangedRows::default();
-        let outcome = self.store.apply_noting(epoch, batch, &mut changed).map_err(external)?;
-        if outcome.missing > 0 {
-            let message = format!("{} retractions of rows that a join does not have", outcome.missing);
-            return Err(ArrowError::ComputeError(message));
+        if self.is_shared() {
+            return Ok(());
         }
+        let batch = &kept_rows(batch, keys)?;
+        let mut changed = ChangedRows::default();
+        let outcome = self.store().apply_noting(epoch, batch, &mut changed).map_err(external)?;
+        check_missing(outcome.missing)?;
         let Some(counts) = &mut self.match_counts else { return Ok(()) };
         for id in &changed.ended {
             counts.remove(id);
@@ -119,5 +138,20 @@ impl Side {
             }
         }
         Ok(())
+    }
+}
+
+/// The rows of a batch that can match, which are those that are kept.
+fn kept_rows(batch: &ChangeBatch, keys: &Keys) -> Result<ChangeBatch, ArrowError> {
+    match &keys.matchable {
+        None => Ok(batch.clone()),
+        Some(valid) => batch.filter(&BooleanArray::new(valid.inner().clone(), None)),
+    }
+}
+
+fn check_missing(missing: u64) -> Result<(), ArrowError> {
+    match missing {
+        0 => Ok(()),
+        _ => Err(ArrowError::ComputeError(format!("{missing} retractions of rows that a join does not have"))),
     }
 }

@@ -183,8 +183,12 @@ impl JoinOperator {
         let positions = UInt32Array::from(first_rows);
         let columns = take_arrays(&keys.columns, &positions, None)?;
         let hashes: Vec<u64> = positions.values().iter().map(|row| keys.hashes[*row as usize]).collect();
-        let before = own.store().match_counts(&columns, &hashes).map_err(external)?;
-        let after: Vec<i64> = before.iter().zip(&net).map(|(count, net)| *count as i64 + net).collect();
+        let held = own.store().match_counts(&columns, &hashes).map_err(external)?.into_iter().map(|count| count as i64);
+        // A shared index has the changes already.
+        let (before, after): (Vec<i64>, Vec<i64>) = match own.is_shared() {
+            true => held.zip(&net).map(|(count, net)| (count - net, count)).unzip(),
+            false => held.zip(&net).map(|(count, net)| (count, count + net)).unzip(),
+        };
         assert!(after.iter().all(|count| *count >= 0), "a join's side never has fewer than no rows of a key");
         let changes = |key: usize| (before[key] > 0) != (after[key] > 0);
         let mut cursor = MatchCursor::start();
