@@ -142,6 +142,8 @@ struct JobOnWorker {
     open: u64,
     /// Epochs that touch the job and are not closed, ascending.
     pending: VecDeque<u64>,
+    /// Epochs that touch the job, are closed and may not be finished yet, ascending.
+    closed: VecDeque<u64>,
     backfill: Option<Receiver<(RelationId, ChangeBatch)>>,
     phase: Phase,
     /// The jobs that it has indexes in common with: none of them is more than an epoch ahead.
@@ -167,6 +169,14 @@ impl JobOnWorker {
             return self.published.lowest.get();
         }
         self.pending.front().copied().unwrap_or(u64::MAX)
+    }
+
+    /// The first epoch that touches the job and is not finished here. `finished_below` may be lower, where epochs in
+    /// between do not touch it; jobs that wait for each other would then wait for ever.
+    fn first_unfinished(&self) -> u64 {
+        let lowest = self.published.lowest.get();
+        let mut open = self.closed.iter().filter(|epoch| **epoch >= lowest).chain(&self.pending);
+        open.next().copied().unwrap_or(u64::MAX)
     }
 
     fn counts(&self) -> bool {
@@ -302,6 +312,7 @@ impl WorkerLoop {
             published,
             open: first,
             pending: VecDeque::new(),
+            closed: VecDeque::new(),
             backfill: (!new.restore).then_some(new.backfill),
             phase: if new.restore { Phase::Settled } else { Phase::CatchingUp },
             status: new.status,
@@ -348,7 +359,7 @@ impl WorkerLoop {
             let upstream = job.inputs.iter().filter_map(|(relation, _, _)| self.jobs.get(&JobId(relation.0)));
             let below = upstream.map(JobOnWorker::finished_below).min().unwrap_or(u64::MAX);
             let peers = job.peers.iter().filter_map(|peer| self.jobs.get(peer));
-            let beside = peers.map(JobOnWorker::finished_below).min().unwrap_or(u64::MAX);
+            let beside = peers.map(JobOnWorker::first_unfinished).min().unwrap_or(u64::MAX);
             let limit = below.min(beside.saturating_add(1));
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             more |= job.take_slice(&self.completion);
@@ -403,9 +414,14 @@ impl WorkerLoop {
 
 /// Closes the epochs below `limit`: nothing more comes for them.
 fn close_epochs(job: &mut JobOnWorker, limit: u64) {
+    let lowest = job.published.lowest.get();
+    while job.closed.front().is_some_and(|epoch| *epoch < lowest) {
+        job.closed.pop_front();
+    }
     let mut last = None;
     while job.pending.front().is_some_and(|epoch| *epoch < limit) {
         last = job.pending.pop_front();
+        job.closed.extend(last);
     }
     if let Some(epoch) = last {
         job.open(epoch + 1);
