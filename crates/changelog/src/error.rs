@@ -13,6 +13,8 @@ impl SqlState {
     pub const DIVISION_BY_ZERO: SqlState = SqlState(*b"22012");
     /// 22P02, text that is no value of the type.
     pub const INVALID_TEXT_REPRESENTATION: SqlState = SqlState(*b"22P02");
+    /// 54000, more than a limit allows.
+    pub const PROGRAM_LIMIT_EXCEEDED: SqlState = SqlState(*b"54000");
     /// 22000, a data error with no code of its own.
     pub const DATA_EXCEPTION: SqlState = SqlState(*b"22000");
 

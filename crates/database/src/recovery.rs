@@ -225,11 +225,11 @@ struct OpenViews<'a> {
 impl OpenViews<'_> {
     fn open(&mut self, definition: &mut Definition, boundary: &Boundary<'_>) -> Result<Live, DatabaseError> {
         check_below(&self.database.catalog(), definition)?;
-        let Kind::MaterializedView { query, on_error, moved_tables } = &mut definition.kind else {
+        let Kind::MaterializedView { query, on_error, moved_tables, max_iterations } = &mut definition.kind else {
             return Ok(Live::View);
         };
         let catalog = StatementCatalog::of_database(self.database);
-        let view = sql::lower_view(&sql::parse_query(query)?, &catalog)?;
+        let view = sql::lower_bounded_view(&sql::parse_query(query)?, &catalog, *max_iterations)?;
         let tables = state_table_ids(JobId(definition.oid), &view.plan);
         let restore = self.meta.jobs.contains(&definition.oid);
         let mut moved: MovedTables =

@@ -22,66 +22,91 @@ pub fn explain(job: JobId, plan: &DataflowPlan) -> Vec<String> {
 /// As `explain`, with what else is to be said of some nodes, by their place in the plan.
 #[must_use]
 pub fn explain_with(job: JobId, plan: &DataflowPlan, notes: &BTreeMap<usize, Vec<String>>) -> Vec<String> {
-    let mut lines = Vec::new();
     // Two workers are the fewest that exchange.
     let Ok(layout) = Layout::new(plan, 2) else { return vec!["no valid dataflow".to_owned()] };
     let tables = operator_tables(job, plan);
-    let shown = Shown { plan, layout: &layout, tables: &tables, notes };
-    explain_node(&shown, plan.nodes.len() - 1, 0, &mut lines);
-    lines
+    let mut tree = Tree { plan, layout, tables, notes, open: Vec::new(), lines: Vec::new() };
+    tree.node(plan.nodes.len() - 1, 0);
+    tree.lines
 }
 
-/// A plan, and what is said of its nodes.
-struct Shown<'a> {
+/// A plan's lines while they are made.
+struct Tree<'a> {
     plan: &'a DataflowPlan,
-    layout: &'a Layout,
-    tables: &'a [Option<StateTableId>],
+    layout: Layout,
+    tables: Vec<Option<StateTableId>>,
     notes: &'a BTreeMap<usize, Vec<String>>,
+    /// The nodes whose inputs are being shown.
+    open: Vec<usize>,
+    lines: Vec<String>,
 }
 
-fn explain_node(shown: &Shown<'_>, place: usize, depth: usize, lines: &mut Vec<String>) {
-    let Shown { plan, layout, tables, notes } = shown;
-    let node = &plan.nodes[place];
-    let mut line = format!("{}{}", "  ".repeat(depth), title(node));
-    match &node.spec {
-        OperatorSpec::Aggregate { keys, .. } | OperatorSpec::Preaggregate { keys, .. } => {
-            line.push_str(&format!(" key=({})", column_names(&plan.nodes[node.inputs[0]], keys)));
+impl Tree<'_> {
+    /// A node, and its inputs below it. Among those of a recursion is what is led back to it, with a line in place of
+    /// the recursion itself.
+    fn node(&mut self, place: usize, depth: usize) {
+        let indent = "  ".repeat(depth);
+        if self.open.contains(&place) {
+            self.lines.push(format!("{indent}Iteration of {}", title(&self.plan.nodes[place])));
+            return;
         }
-        OperatorSpec::Keyed(spec) => {
-            // An operator with several inputs names its keys itself.
-            if let (1, Some(keys)) = (node.inputs.len(), spec.placement(0)) {
-                line.push_str(&format!(" key=({})", column_names(&plan.nodes[node.inputs[0]], &keys)));
+        self.lines.push(format!("{indent}{}", self.line(place)));
+        self.open.push(place);
+        let below: Vec<(usize, usize)> = self
+            .layout
+            .edges
+            .iter()
+            .enumerate()
+            .filter(|(_, edge)| edge.to == place)
+            .map(|(at, edge)| (at, edge.from))
+            .collect();
+        for (edge, below) in below {
+            let mut depth = depth + 1;
+            if let Exchange::ByKey(columns) = &self.layout.edges[edge].exchange {
+                let by = match columns.is_empty() {
+                    true => "to one worker".to_owned(),
+                    false => format!("by ({})", column_names(&self.plan.nodes[below], columns)),
+                };
+                self.lines.push(format!("{}Exchange {by}", "  ".repeat(depth)));
+                depth += 1;
             }
+            self.node(below, depth);
         }
-        OperatorSpec::Output { identity: OutputIdentity::Key(columns) } => {
-            line.push_str(&format!(" key=({})", column_names(node, columns)));
-        }
-        OperatorSpec::Output { identity: OutputIdentity::WholeRow } => line.push_str(" key=(whole row)"),
-        _ => {}
+        self.open.pop();
     }
-    line.push_str(match node.mode {
-        ChangelogMode::AppendOnly => " mode=append-only",
-        ChangelogMode::Retracting => " mode=retracting",
-    });
-    if let Some(table) = tables[place] {
-        line.push_str(&format!(" state={:016x}", table.0));
-    } else if matches!(node.spec, OperatorSpec::Output { .. }) {
-        line.push_str(" reads the aggregate's state");
-    }
-    notes.get(&place).into_iter().flatten().for_each(|note| line.push_str(&format!(" ({note})")));
-    lines.push(line);
-    for (input, below) in node.inputs.iter().enumerate() {
-        let edge = layout.edges.iter().find(|e| e.to == place && e.input == input);
-        let mut depth = depth + 1;
-        if let Some(Exchange::ByKey(columns)) = edge.map(|e| &e.exchange) {
-            let by = match columns.is_empty() {
-                true => "to one worker".to_owned(),
-                false => format!("by ({})", column_names(&plan.nodes[*below], columns)),
-            };
-            lines.push(format!("{}Exchange {by}", "  ".repeat(depth)));
-            depth += 1;
+
+    fn line(&self, place: usize) -> String {
+        let node = &self.plan.nodes[place];
+        let names_of_input = |columns: &[usize]| column_names(&self.plan.nodes[node.inputs[0]], columns);
+        let mut line = title(node);
+        match &node.spec {
+            OperatorSpec::Aggregate { keys, .. } | OperatorSpec::Preaggregate { keys, .. } => {
+                line.push_str(&format!(" key=({})", names_of_input(keys)));
+            }
+            OperatorSpec::Keyed(spec) => {
+                // An operator with several inputs names its keys itself.
+                if let (1, Some(keys)) = (node.inputs.len(), spec.placement(0)) {
+                    line.push_str(&format!(" key=({})", names_of_input(&keys)));
+                }
+            }
+            OperatorSpec::Output { identity: OutputIdentity::Key(columns) } => {
+                line.push_str(&format!(" key=({})", column_names(node, columns)));
+            }
+            OperatorSpec::Output { identity: OutputIdentity::WholeRow } => line.push_str(" key=(whole row)"),
+            _ => {}
         }
-        explain_node(shown, *below, depth, lines);
+        line.push_str(match node.mode {
+            ChangelogMode::AppendOnly => " mode=append-only",
+            ChangelogMode::Retracting => " mode=retracting",
+        });
+        if let Some(table) = self.tables[place] {
+            line.push_str(&format!(" state={:016x}", table.0));
+        } else if matches!(node.spec, OperatorSpec::Output { .. }) {
+            line.push_str(" reads the aggregate's state");
+        }
+        let notes = self.notes.get(&place).into_iter().flatten();
+        notes.for_each(|note| line.push_str(&format!(" ({note})")));
+        line
     }
 }
 
@@ -145,7 +170,10 @@ pub(crate) fn error_table(job: JobId) -> StateTableId {
 fn canonical_text(node: &Node) -> String {
     let what = match &node.spec {
         OperatorSpec::Input { relation, columns, .. } => format!("input {relation} {columns:?}"),
-        OperatorSpec::Filter { .. } | OperatorSpec::Project { .. } | OperatorSpec::Union => title(node),
+        OperatorSpec::Filter { .. }
+        | OperatorSpec::Project { .. }
+        | OperatorSpec::Union
+        | OperatorSpec::Feedback { .. } => title(node),
         OperatorSpec::Preaggregate { keys, .. } => format!("preaggregate {keys:?}"),
         OperatorSpec::Keyed(spec) => spec.canonical_text(),
         OperatorSpec::Aggregate { keys, aggregates } => {

@@ -56,6 +56,24 @@ pub trait Operator: Send + Debug {
         Ok(())
     }
 
+    /// Called in a loop in place of `finish_epoch`: all changes that this iteration brings have been applied, on this
+    /// worker and all that send to it. Operators put out the net effect since the iteration before. More changes of the
+    /// epoch may be applied after it, in iterations with higher numbers.
+    ///
+    /// Gives the next iteration in which it is to be called even if no changes come.
+    ///
+    /// # Errors
+    /// As `apply`.
+    fn finish_iteration(
+        &mut self,
+        epoch: Epoch,
+        _iteration: u64,
+        output: &mut Output,
+    ) -> Result<Option<u64>, ArrowError> {
+        self.finish_epoch(epoch, true, output)?;
+        Ok(None)
+    }
+
     /// The indexes that equal operators of other jobs may use, too.
     fn indexes(&self) -> Vec<OperatorIndex> {
         Vec::new()

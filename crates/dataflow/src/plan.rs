@@ -21,13 +21,19 @@ impl DataflowPlan {
     /// and its input is not on the right workers already.
     #[must_use]
     pub fn with_preaggregation(self) -> DataflowPlan {
+        let loop_of = crate::layout::loops(&self);
         let placed_by = crate::layout::placed_by(&self);
         let mut nodes: Vec<Node> = Vec::with_capacity(self.nodes.len());
         let mut moved_to: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for mut node in self.nodes {
             let before = node.inputs.clone();
             node.inputs = before.iter().map(|input| moved_to[*input]).collect();
-            if let OperatorSpec::Aggregate { keys, aggregates } = &node.spec {
+            if let OperatorSpec::Feedback { recursion } = &mut node.spec {
+                *recursion = moved_to[*recursion];
+            }
+            if let OperatorSpec::Aggregate { keys, aggregates } = &node.spec
+                && loop_of[moved_to.len()].is_none()
+            {
                 let input = &nodes[node.inputs[0]];
                 let placed = placed_by[before[0]].as_ref() == Some(keys);
                 if !placed && Preaggregate::is_possible(aggregates, input.mode) {
@@ -151,6 +157,11 @@ pub enum OperatorSpec {
     },
     /// An operator that says itself what the plan needs to know of it.
     Keyed(Arc<dyn KeyedSpec>),
+    /// Leads its input's rows back to a recursion, for the next iteration. What is between the two is a loop.
+    Feedback {
+        /// The node of the recursion, which comes before.
+        recursion: usize,
+    },
     /// The relation's readable rows. Always the last node, and only that.
     Output {
         /// How rows are told apart.

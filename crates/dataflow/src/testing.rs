@@ -324,6 +324,11 @@ impl PlanBuilder {
         self.add(spec, vec![], columns.len(), mode)
     }
 
+    /// Any node over others.
+    pub(crate) fn node(&mut self, spec: OperatorSpec, inputs: &[usize], column_count: usize) -> usize {
+        self.add(spec, inputs.to_vec(), column_count, ChangelogMode::Retracting)
+    }
+
     pub(crate) fn filter(&mut self, input: usize, predicate: impl Expression + 'static) -> usize {
         let (width, mode) = (self.width(input), self.mode_of(&[input]));
         self.add(OperatorSpec::Filter { predicate: Arc::new(predicate) }, vec![input], width, mode)

@@ -278,6 +278,11 @@ impl SqlType {
         }
     }
 
+    /// Whether it is a numeric whose digits were computed, not declared.
+    pub(crate) fn is_computed_numeric(&self) -> bool {
+        !self.is_array() && !self.is_named() && self.digits().is_some_and(|digits| digits != NUMERIC_DEFAULT)
+    }
+
     /// The type as it is written in stored definitions: its name, with the digits that a numeric was computed with.
     #[must_use]
     pub fn stored_name(&self) -> String {

@@ -15,8 +15,9 @@ use datafusion::sql::sqlparser::ast;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::bind::{Bound, bind_view_query, from_plan_error};
+use crate::bind::{Bound, bind_view_query, failure, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
+use crate::rules::recursion::{self, Term};
 use crate::rules::{cross_join, decorrelate, distinct_on, guard, ordered_limit};
 use crate::{Catalog, SqlError};
 
@@ -33,26 +34,18 @@ pub struct ViewPlan {
     pub named: Vec<RelationId>,
 }
 
-/// Lowers a query to a dataflow that maintains its result.
+/// The last iteration of a recursive query that may give rows, if a view says nothing else.
+pub const ITERATIONS_MAX: u64 = 1000;
+
+/// Lowers a query to a dataflow that maintains its result. A recursive query may take `iterations_max` iterations.
 ///
 /// # Errors
 /// What is wrong with the query; 0A000, naming the construct and its position, for what cannot be maintained.
-pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
+pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog, iterations_max: u64) -> Result<ViewPlan, SqlError> {
     let bound = bind_view(query, catalog)?;
-    let convert = |e| from_plan_error(&e, query);
-    let plan = distinct_on::replace_distinct_on(bound.plan)
-        .and_then(ordered_limit::settle_ties)
-        .and_then(decorrelate::decorrelate)
-        .map_err(convert)?;
-    let plan = guard::guard(plan).map_err(convert)?;
-    let unsupported = |construct: Construct| construct.refuse(query);
-    Construct::refused_in(&plan).map_err(convert)?.map_or(Ok(()), |c| Err(unsupported(c)))?;
-    let plan = order_joins(plan).map_err(convert)?;
-    // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
-    let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-    let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {}).map_err(convert)?;
+    let plan = prepare(bound.plan, Term::Plain, query).map_err(|e| from_plan_error(&e, query))?;
     let schema = with_nulls(&bound.schema, plan.schema());
-    let plan = Lowering::new(query).lower(&plan, &schema)?;
+    let plan = Lowering::new(query, iterations_max).lower(&plan, &schema)?;
     let mut inputs = Vec::new();
     for node in &plan.nodes {
         if let OperatorSpec::Input { relation, .. } = &node.spec
@@ -70,6 +63,26 @@ fn with_nulls(bound: &SchemaRef, plan: &DFSchema) -> SchemaRef {
     let fields =
         columns.map(|(own, field)| own.as_ref().clone().with_nullable(own.is_nullable() || field.is_nullable()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A plan, or a term of a recursive query, in the form that is lowered.
+fn prepare(plan: LogicalPlan, term: Term, query: &ast::Query) -> Result<LogicalPlan, DataFusionError> {
+    let plan = recursion::detach(plan, &|plan, term| prepare(plan, term, query))?;
+    let plan = distinct_on::replace_distinct_on(plan)
+        .and_then(ordered_limit::settle_ties)
+        .and_then(decorrelate::decorrelate)?;
+    let plan = match term {
+        Term::Plain => plan,
+        Term::Recursive => recursion::number_iterations(plan)?,
+    };
+    let plan = guard::guard(plan)?;
+    if let Some(construct) = Construct::refused_in(&plan)? {
+        return Err(failure(construct.refuse(query)));
+    }
+    let plan = order_joins(plan)?;
+    // Only columns that are used are taken from the inputs. No other rule is applied: a dataflow is what was written.
+    let optimizer = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+    optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})
 }
 
 /// Of a plan with joins: conditions become those of the joins that they belong to or go below them, and relations are joined

@@ -105,7 +105,14 @@ pub enum Kind {
         /// State tables that it uses in the place of its own, by these: views with equal indexes keep one.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         moved_tables: BTreeMap<u64, u64>,
+        /// How many iterations a recursive query may take.
+        #[serde(default = "default_iterations")]
+        max_iterations: u64,
     },
+}
+
+fn default_iterations() -> u64 {
+    sql::ITERATIONS_MAX
 }
 
 /// A relation as it is stored.

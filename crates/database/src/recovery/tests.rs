@@ -47,10 +47,11 @@ async fn run(session: &mut Session, text: &str) -> Result<String, DatabaseError>
 fn store_query(session: &Session, name: &str, query: &str) {
     let catalog = session.database.catalog();
     let relation = catalog.relations().find(|relation| relation.definition.name == name).expect("is there");
-    let Kind::MaterializedView { on_error, ref moved_tables, .. } = relation.definition.kind else {
+    let Kind::MaterializedView { on_error, max_iterations, ref moved_tables, .. } = relation.definition.kind else {
         panic!("{name} is no view")
     };
-    let kind = Kind::MaterializedView { query: query.to_owned(), on_error, moved_tables: moved_tables.clone() };
+    let moved_tables = moved_tables.clone();
+    let kind = Kind::MaterializedView { query: query.to_owned(), on_error, max_iterations, moved_tables };
     let definition = Arc::new(Definition { kind, ..relation.definition.as_ref().clone() });
     let relation = Relation { definition, ..relation.as_ref().clone() };
     session.database.change_catalog(&[CatalogChange::PutRelation(Arc::new(relation))]).expect("is stored");

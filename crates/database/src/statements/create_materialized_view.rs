@@ -21,6 +21,9 @@ use crate::job::ViewJob;
 use crate::session::Session;
 use crate::{DatabaseError, Outcome, Severity};
 
+/// The highest bound that a view can set.
+const MAX_ITERATIONS_MAX: u64 = 1_000_000;
+
 pub(super) async fn execute(
     session: &mut Session,
     create: &ast::CreateView,
@@ -117,12 +120,12 @@ fn take_name(
         return Ok(None);
     }
     catalog.snapshot.check_name_free(schema, &name)?;
-    let on_error = on_error(&create.options)?;
+    let ViewOptions { on_error, max_iterations } = view_options(&create.options)?;
     // Lowered as written, so that errors point into the statement; then as it is stored.
-    sql::lower_view(&create.query, &catalog).map_err(|error| error.locate(text))?;
+    sql::lower_view(&create.query, &catalog, max_iterations).map_err(|error| error.locate(text))?;
     let query = with_column_names(&create.query, &create.columns);
     let qualified = qualified_query(&query, &catalog);
-    let view = sql::lower_view(&qualified, &catalog)?;
+    let view = sql::lower_view(&qualified, &catalog, max_iterations)?;
     for input in view.inputs.iter().filter_map(|input| catalog.snapshot.relation(input.0)) {
         if let Live::Failed(below) = &input.live {
             return Err(below.failure.clone());
@@ -134,7 +137,12 @@ fn take_name(
         schema,
         name,
         columns: columns(&view.schema, &create.columns)?,
-        kind: Kind::MaterializedView { query: qualified.to_string(), on_error, moved_tables: BTreeMap::new() },
+        kind: Kind::MaterializedView {
+            query: qualified.to_string(),
+            on_error,
+            max_iterations,
+            moved_tables: BTreeMap::new(),
+        },
         depends_on: user_relations(&view.named),
         comment: None,
         owner: session.instance()?.options().superuser.clone(),
@@ -150,21 +158,37 @@ fn take_name(
     Ok(Some((definition, view, on_error)))
 }
 
-fn on_error(options: &ast::CreateTableOptions) -> Result<ErrorPolicy, DatabaseError> {
-    let mut policy = ErrorPolicy::default();
+/// What WITH says of a view.
+pub(super) struct ViewOptions {
+    on_error: ErrorPolicy,
+    /// How many iterations a recursive query may take.
+    pub(super) max_iterations: u64,
+}
+
+/// Reads the options of a view.
+pub(super) fn view_options(options: &ast::CreateTableOptions) -> Result<ViewOptions, DatabaseError> {
+    let mut found = ViewOptions { on_error: ErrorPolicy::default(), max_iterations: sql::ITERATIONS_MAX };
     for (name, value) in with_options(options)? {
         match (name.as_str(), value.as_str()) {
-            ("on_error", "fail reads") => policy = ErrorPolicy::FailReads,
-            ("on_error", "skip") => policy = ErrorPolicy::Skip,
+            ("on_error", "fail reads") => found.on_error = ErrorPolicy::FailReads,
+            ("on_error", "skip") => found.on_error = ErrorPolicy::Skip,
             ("on_error", other) => {
                 let message = format!("invalid value for parameter \"on_error\": \"{other}\"");
                 let hint = "Available values: fail reads, skip.";
                 return Err(DatabaseError::new("22023", message).with_hint(hint));
             }
+            ("max_iterations", number) => match number.parse() {
+                Ok(count) if (1..=MAX_ITERATIONS_MAX).contains(&count) => found.max_iterations = count,
+                _ => {
+                    let message = format!("invalid value for parameter \"max_iterations\": \"{number}\"");
+                    let hint = format!("It is a number from 1 to {MAX_ITERATIONS_MAX}.");
+                    return Err(DatabaseError::new("22023", message).with_hint(hint));
+                }
+            },
             _ => return Err(unknown_option(&name)),
         }
     }
-    Ok(policy)
+    Ok(found)
 }
 
 async fn start(

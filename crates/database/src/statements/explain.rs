@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use changelog::JobId;
 use sql::ast;
 
+use super::create_materialized_view::view_options;
 use super::rows::{text_columns, text_rows};
 use super::{target_of_delete, target_of_update, writable_catalog};
 use crate::catalog::{Catalog, Live};
@@ -35,7 +36,9 @@ pub(super) fn execute(
             split(&sql::plan_query(query, &catalog, &[]).map_err(|error| error.locate(text))?.explain())
         }
         ast::Statement::CreateView(create) if create.materialized => {
-            let view = sql::lower_view(&create.query, &catalog).map_err(|error| error.locate(text))?;
+            let options = view_options(&create.options)?;
+            let view = sql::lower_view(&create.query, &catalog, options.max_iterations);
+            let view = view.map_err(|error| error.locate(text))?;
             dataflow::explain(JobId(0), &view.plan)
         }
         ast::Statement::CreateView(create) => split(&sql::plan_query(&create.query, &catalog, &[])?.explain()),

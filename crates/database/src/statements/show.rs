@@ -131,12 +131,16 @@ pub(crate) fn create_text(catalog: &Catalog, relation: &Relation) -> String {
             format!("CREATE SOURCE {name} (\n{columns}\n) WITH ({with}){}", format.unwrap_or_default())
         }
         Kind::View { query } => format!("CREATE VIEW {name} AS\n{query}"),
-        Kind::MaterializedView { query, on_error, .. } => {
-            let options = match on_error {
-                ErrorPolicy::FailReads => "",
-                ErrorPolicy::Skip => " WITH (on_error = 'skip')",
-            };
-            format!("CREATE MATERIALIZED VIEW {name}{options} AS\n{query}")
+        Kind::MaterializedView { query, on_error, max_iterations, .. } => {
+            let mut options = Vec::new();
+            if *on_error == ErrorPolicy::Skip {
+                options.push("on_error = 'skip'".to_owned());
+            }
+            if *max_iterations != sql::ITERATIONS_MAX {
+                options.push(format!("max_iterations = {max_iterations}"));
+            }
+            let with = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
+            format!("CREATE MATERIALIZED VIEW {name}{with} AS\n{query}")
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The engine against a recomputation: random changes, views on views, backfill, drop, restart and failure under load.
 
 mod life;
+mod recursion;
 mod restart;
 mod views;
 

@@ -10,6 +10,7 @@ pub mod keyed;
 pub mod output;
 pub mod preaggregate;
 pub mod project;
+pub mod recursion;
 pub mod repeat;
 pub mod table_function;
 pub mod top_n;

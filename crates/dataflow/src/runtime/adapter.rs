@@ -18,7 +18,7 @@ use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::Activator;
 
 use super::exchange::ByWorker;
-use super::fragment::{Feed, Fragment};
+use super::fragment::{Feed, Fragment, Moment};
 use super::parcel::Parcel;
 
 /// Hands what has come on an input, with its epoch, to a visitor.
@@ -62,19 +62,19 @@ pub(super) fn install<'scope>(
         capabilities.iter_mut().for_each(|capability| capability.downgrade(&fragment.lowest()));
         move |frontiers: &[MutableAntichain<u64>]| {
             for (entry, drain) in &mut drains {
-                drain(&mut |epoch, parcel| fragment.push(epoch, *entry, parcel.batch));
+                drain(&mut |epoch, parcel| fragment.push(Moment::of(epoch), *entry, parcel.batch));
             }
             let open = if has_feed {
                 let mut feed = feed.borrow_mut();
                 for (epoch, entry, batch) in feed.batches.drain(..) {
-                    fragment.push(epoch, entry, batch);
+                    fragment.push(Moment::of(epoch), entry, batch);
                 }
                 feed.open
             } else {
                 frontiers.iter().filter_map(|f| f.frontier().first().copied()).min().unwrap_or(u64::MAX)
             };
-            let more = fragment.run(open, &mut |epoch, port, mut parcel| {
-                let capability = capabilities[port].delayed(&epoch);
+            let more = fragment.run(Moment::of(open), &mut |moment, port, mut parcel| {
+                let capability = capabilities[port].delayed(&moment.epoch);
                 outputs[port].activate().session_with_builder(&capability).give_container(&mut parcel);
             });
             if more {

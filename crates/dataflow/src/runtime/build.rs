@@ -12,7 +12,8 @@ use timely::dataflow::{Scope, Stream};
 use super::adapter::install;
 use super::checked::Checked;
 use super::fault::break_if_asked;
-use super::fragment::{Entry, Feed, FeedHandle, Fragment, Port, Step, Surroundings, Target};
+use super::fragment::{Begins, Entry, Feed, FeedHandle, Fragment, Port, Step, Surroundings, Target};
+use super::iteration::build_loop;
 use super::parcel::Parcel;
 use crate::explain::{keyed_tables, operator_tables};
 use crate::layout::{Layout, title};
@@ -91,7 +92,7 @@ impl Parts {
             OperatorSpec::Input { columns, .. } => Box::new(Input::new(columns.clone())),
             OperatorSpec::Filter { predicate } => Box::new(Filter::new(Arc::clone(predicate))),
             OperatorSpec::Project { expressions } => Box::new(Project::new(expressions.clone(), schema())),
-            OperatorSpec::Union => Box::new(Union::new(schema())),
+            OperatorSpec::Union | OperatorSpec::Feedback { .. } => Box::new(Union::new(schema())),
             OperatorSpec::Aggregate { keys, aggregates } => {
                 let input = &plan.nodes[node.inputs[0]];
                 let aggregate = Aggregate::new(AggregateOptions {
@@ -122,7 +123,10 @@ impl Parts {
                 let parts = spec.operator(&shard.keyed(plan, spec.state_table_count(), place)?)?;
                 let tables = parts.tables.into_iter().map(|table| (shard.at, shard.worker, table));
                 self.tables.extend(tables);
-                self.indexes.extend(parts.operator.indexes().into_iter().map(|index| (shard.at, index)));
+                // One that is shared takes an epoch's changes at once, which a loop has not.
+                if layout.loop_of[shard.at].is_none() {
+                    self.indexes.extend(parts.operator.indexes().into_iter().map(|index| (shard.at, index)));
+                }
                 parts.operator
             }
             OperatorSpec::Output { identity } => {
@@ -224,42 +228,105 @@ pub(super) fn build_dataflow<'scope>(
     finish_first: bool,
 ) -> Installed {
     let mut installed = Installed { feeds: Vec::new(), inputs: Vec::new() };
-    let mut operators: Vec<Option<Box<dyn Operator>>> = operators.into_iter().map(Some).collect();
+    let operators = operators.into_iter().map(Some).collect();
+    let mut parts = JobParts { plan, layout, operators, surroundings, first };
     // For each edge between fragments, the stream that its source fragment gave.
-    let mut streams: Vec<Option<Stream<'scope, u64, Parcel>>> = layout.edges.iter().map(|_| None).collect();
+    let mut streams: Streams<'scope, u64> = layout.edges.iter().map(|_| None).collect();
+    let begins = if finish_first { Begins::WithFirst } else { Begins::WithChanges };
     for fragment in 0..layout.fragment_count {
+        match layout.loop_at(fragment) {
+            None => {
+                let wired = parts.wire(fragment, begins);
+                wired.install(scope, &mut streams, &mut installed, layout);
+            }
+            // All fragments of a loop are made with its first one.
+            Some((recursion, true)) => build_loop(scope, &mut parts, recursion, &mut streams),
+            Some((_, false)) => {}
+        }
+    }
+    installed
+}
+
+/// For each edge of the layout its stream, from when it is there to when it is taken.
+pub(super) type Streams<'scope, T> = Vec<Option<Stream<'scope, T, Parcel>>>;
+
+/// What a job's dataflow is made of on a worker.
+pub(super) struct JobParts<'a> {
+    pub plan: &'a DataflowPlan,
+    pub layout: &'a Layout,
+    operators: Vec<Option<Box<dyn Operator>>>,
+    surroundings: &'a Surroundings,
+    first: u64,
+}
+
+/// A fragment, and how it is connected.
+pub(super) struct Wired {
+    pub fragment: Fragment,
+    pub name: String,
+    /// Edges that lead to it, the entries they lead to, and whether they are exchanged.
+    pub arriving: Vec<(usize, usize, bool)>,
+    /// For each port the edge that it serves.
+    pub leaving: Vec<usize>,
+    /// Relations it takes, each with its entry.
+    relations: Vec<(RelationId, usize)>,
+    first: u64,
+}
+
+impl JobParts<'_> {
+    /// Makes a fragment.
+    pub fn wire(&mut self, fragment: usize, begins: Begins) -> Wired {
+        let (plan, layout) = (self.plan, self.layout);
         let nodes: Vec<usize> = (0..plan.nodes.len()).filter(|n| layout.fragment_of[*n] == fragment).collect();
         let step_of = |node: usize| nodes.iter().position(|n| *n == node);
-        let (steps, ports, leaving) = wire(plan, layout, &nodes, &mut operators);
-        let mut entries = Vec::new();
-        let mut inputs = Vec::new();
+        let (steps, ports, leaving) = wire(plan, layout, &nodes, &mut self.operators);
+        let (mut entries, mut arriving, mut relations) = (Vec::new(), Vec::new(), Vec::new());
         for (edge_at, edge) in layout.edges.iter().enumerate().filter(|(_, edge)| !layout.is_inner(edge)) {
             let Some(step) = step_of(edge.to) else { continue };
-            let Some(stream) = streams[edge_at].take() else { unreachable!("edges lead to higher fragments") };
             let exchanged = edge.exchange != Exchange::None;
-            inputs.push((stream, exchanged, entries.len()));
+            arriving.push((edge_at, entries.len(), exchanged));
             entries.push(Entry { step, input: edge.input, exchanged });
         }
         for (step, node) in nodes.iter().enumerate() {
             if let OperatorSpec::Input { relation, .. } = &plan.nodes[*node].spec {
-                installed.inputs.push((*relation, installed.feeds.len(), entries.len()));
+                relations.push((*relation, entries.len()));
                 entries.push(Entry { step, input: 0, exchanged: false });
             }
         }
         let name = nodes.iter().map(|node| title(&plan.nodes[*node])).collect::<Vec<_>>().join("; ");
+        let fragment = Fragment::new(self.surroundings.clone(), steps, ports, entries, self.first, begins);
+        Wired { fragment, name, arriving, leaving, relations, first: self.first }
+    }
+}
+
+impl Wired {
+    /// Makes it a part of a dataflow outside of loops.
+    fn install<'scope>(
+        self,
+        scope: Scope<'scope, u64>,
+        streams: &mut Streams<'scope, u64>,
+        installed: &mut Installed,
+        layout: &Layout,
+    ) {
+        let mut inputs = Vec::with_capacity(self.arriving.len());
+        for (edge, entry, exchanged) in self.arriving {
+            let Some(stream) = streams[edge].take() else { unreachable!("edges lead to higher fragments") };
+            inputs.push((stream, exchanged, entry));
+        }
         let takes_relations = inputs.is_empty();
-        let port_count = ports.len();
-        let fragment = Fragment::new(surroundings.clone(), steps, ports, entries, first, finish_first);
-        let feed = Rc::new(RefCell::new(Feed { open: first, ..Feed::default() }));
-        let (left, activator) = install(scope, &name, fragment, inputs, port_count, Rc::clone(&feed));
-        for (edge, stream) in leaving.into_iter().zip(left) {
+        for (relation, entry) in self.relations {
+            installed.inputs.push((relation, installed.feeds.len(), entry));
+        }
+        let feed = Rc::new(RefCell::new(Feed { open: self.first, ..Feed::default() }));
+        let port_count = self.leaving.len();
+        let (left, activator) = install(scope, &self.name, self.fragment, inputs, port_count, Rc::clone(&feed));
+        for (edge, stream) in self.leaving.into_iter().zip(left) {
+            debug_assert!(!layout.edges[edge].is_feedback, "what leads back is within a loop");
             streams[edge] = Some(stream);
         }
         if takes_relations {
             installed.feeds.push(FeedHandle { feed, activator });
         }
     }
-    installed
 }
 
 /// The steps of a fragment, its ports, and for each port the edge it serves.

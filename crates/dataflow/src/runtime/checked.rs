@@ -18,6 +18,8 @@ pub(super) struct Checked {
     mode: ChangelogMode,
     /// The epoch of the last call, and whether it was finished.
     last: Option<(Epoch, bool)>,
+    /// In a loop, the last iteration that was finished.
+    last_iteration: Option<(Epoch, u64)>,
     /// For an output whose rows all come from and go to this worker: copies of each row.
     totals: Option<HashMap<Vec<u8>, i64>>,
 }
@@ -32,6 +34,7 @@ impl Checked {
             schema: node.schema.clone(),
             mode: node.mode,
             last: None,
+            last_iteration: None,
             totals: (is_output && sees_all).then(HashMap::new),
         }
     }
@@ -99,5 +102,24 @@ impl Operator for Checked {
             assert!(least >= 0, "{}: a row is there {least} times after epoch {epoch}", self.title);
         }
         Ok(())
+    }
+
+    fn finish_iteration(
+        &mut self,
+        epoch: Epoch,
+        iteration: u64,
+        output: &mut Output,
+    ) -> Result<Option<u64>, ArrowError> {
+        if let Some((last, _)) = self.last {
+            assert_eq!(epoch, last, "{}: the epoch at hand is finished", self.title);
+        }
+        let finished = Some((epoch, iteration));
+        assert!(self.last_iteration < finished, "{}: iterations ascend, up to {finished:?}", self.title);
+        self.last_iteration = finished;
+        // The epoch may go on.
+        self.last = None;
+        let next = self.inner.finish_iteration(epoch, iteration, output)?;
+        self.check_batches(output);
+        Ok(next)
     }
 }

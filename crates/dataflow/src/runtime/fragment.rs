@@ -3,12 +3,14 @@
 //! 1. Batches wait by epoch. Those of the lowest unfinished epoch are applied as they come; later ones wait for it.
 //! 2. When nothing more can come for it, the epoch is finished: operator by operator, each one's net effect applied to
 //!    the next before that one is finished too.
-//! 3. What leaves the fragment goes to other fragments (`Port`), to the jobs above (`Subscriber`), and errors to the job.
+//! 3. A fragment of a loop does the same with every iteration of an epoch, in order; an operator can ask for iterations that nothing
+//!    comes for.
+//! 4. What leaves the fragment goes to other fragments (`Port`), to the jobs above (`Subscriber`), and errors to the job.
 //!
 //! A panic or failure of an operator stops its job and nothing else: the fragment then only lets epochs pass.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +28,24 @@ use crate::{JobMetrics, Operator, Output, RowErrors};
 
 /// Rows taken before other fragments get their turn.
 const ROWS_PER_TURN: usize = 64 * 1024;
+
+/// A step of a job's way: an epoch or, in a loop, an iteration of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    pub epoch: u64,
+    /// 0 outside of loops.
+    pub iteration: u64,
+}
+
+impl Moment {
+    /// After all others.
+    pub const END: Moment = Moment { epoch: u64::MAX, iteration: u64::MAX };
+
+    /// An epoch's beginning.
+    pub fn of(epoch: u64) -> Moment {
+        if epoch == u64::MAX { Moment::END } else { Moment { epoch, iteration: 0 } }
+    }
+}
 
 /// An operator of a fragment.
 pub(super) struct Step {
@@ -61,6 +81,17 @@ pub(super) struct Entry {
     pub input: usize,
     /// They come through an exchange, so they count as under way until they are applied.
     pub exchanged: bool,
+}
+
+/// How a fragment begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With its first epoch, which is finished even if nothing comes for it.
+    WithFirst,
+    /// With the first epoch that something comes for.
+    WithChanges,
+    /// As part of a loop, with the first iteration that something comes for.
+    InLoop,
 }
 
 /// Batches for the fragments that begin a dataflow.
@@ -127,25 +158,28 @@ pub(super) struct Fragment {
     ports: Vec<Port>,
     entries: Vec<Entry>,
     has_output: bool,
-    waiting: BTreeMap<u64, VecDeque<(usize, ChangeBatch)>>,
-    /// The epoch that operators have seen, or have to, and that is not finished.
-    unfinished: Option<u64>,
-    /// All epochs below this one are finished here.
-    lowest: u64,
+    in_loop: bool,
+    waiting: BTreeMap<Moment, VecDeque<(usize, ChangeBatch)>>,
+    /// The moment that operators have seen, or have to, and that is not finished.
+    unfinished: Option<Moment>,
+    /// Moments that are to be finished even if nothing comes for them.
+    wanted: BTreeSet<Moment>,
+    /// All moments below this one are finished here.
+    lowest: Moment,
 }
 
-/// Takes what leaves a fragment: epoch, port and parcel.
-pub(super) type Send<'a> = &'a mut dyn FnMut(u64, usize, Parcel);
+/// Takes what leaves a fragment: moment, port and parcel.
+pub(super) type Send<'a> = &'a mut dyn FnMut(Moment, usize, Parcel);
 
 impl Fragment {
-    /// A fragment that begins with epoch `first`. With `finish_first` that epoch is finished even if nothing comes for it.
+    /// A fragment that begins with epoch `first`.
     pub fn new(
         surroundings: Surroundings,
         steps: Vec<Step>,
         ports: Vec<Port>,
         entries: Vec<Entry>,
         first: u64,
-        finish_first: bool,
+        begins_with: Begins,
     ) -> Fragment {
         let has_output = steps.iter().any(|s| s.targets.iter().any(|t| matches!(t, Target::Subscribers)));
         Fragment {
@@ -154,27 +188,34 @@ impl Fragment {
             ports,
             entries,
             has_output,
+            in_loop: begins_with == Begins::InLoop,
             waiting: BTreeMap::new(),
-            unfinished: finish_first.then_some(first),
-            lowest: first,
+            unfinished: (begins_with == Begins::WithFirst).then_some(Moment::of(first)),
+            wanted: BTreeSet::new(),
+            lowest: Moment::of(first),
         }
     }
 
     /// Takes in a batch.
-    pub fn push(&mut self, epoch: u64, entry: usize, batch: ChangeBatch) {
-        assert!(epoch >= self.lowest, "epoch {epoch} was finished before a batch of it came");
+    pub fn push(&mut self, moment: Moment, entry: usize, batch: ChangeBatch) {
+        assert!(moment >= self.lowest, "{moment:?} was finished before a batch of it came");
         if !batch.is_empty() {
-            self.waiting.entry(epoch).or_default().push_back((entry, batch));
+            self.waiting.entry(moment).or_default().push_back((entry, batch));
         }
     }
 
     /// All epochs below this one are finished.
     pub fn lowest(&self) -> u64 {
-        self.lowest
+        self.lowest.epoch
     }
 
-    /// Does what can be done when batches can still come for epochs from `open` on. Gives whether there is more to do.
-    pub fn run(&mut self, open: u64, send: Send<'_>) -> bool {
+    /// The moments for which there is something to do.
+    pub fn pending(&self) -> impl Iterator<Item = Moment> + '_ {
+        self.waiting.keys().chain(&self.unfinished).chain(&self.wanted).copied()
+    }
+
+    /// Does what can be done when batches can still come for moments from `open` on. Gives whether there is more to do.
+    pub fn run(&mut self, open: Moment, send: Send<'_>) -> bool {
         let mut more = false;
         if !self.surroundings.status.is_stopped() {
             match self.work(open, send) {
@@ -186,31 +227,32 @@ impl Fragment {
             self.give_up();
             more = false;
         }
-        let pending = self.waiting.keys().next().copied().into_iter().chain(self.unfinished).min();
-        self.lowest = open.min(pending.unwrap_or(u64::MAX)).max(self.lowest);
+        let first = [self.waiting.keys().next().copied(), self.unfinished, self.wanted.first().copied()];
+        self.lowest = first.into_iter().flatten().fold(open, Moment::min).max(self.lowest);
         if self.has_output {
-            self.surroundings.published.lowest.set(self.lowest);
+            self.surroundings.published.lowest.set(self.lowest.epoch);
         }
         more
     }
 
-    fn work(&mut self, open: u64, send: Send<'_>) -> Result<bool, String> {
+    fn work(&mut self, open: Moment, send: Send<'_>) -> Result<bool, String> {
         let mut left = ROWS_PER_TURN;
         loop {
             let next = self.waiting.keys().next().copied();
-            if let Some(epoch) = self.unfinished.filter(|epoch| *epoch < open && Some(*epoch) != next) {
-                self.finish(epoch, send)?;
+            if let Some(moment) = self.unfinished.filter(|moment| *moment < open && Some(*moment) != next) {
+                self.finish(moment, send)?;
                 self.unfinished = None;
                 continue;
             }
-            let Some(epoch) = next.filter(|epoch| *epoch <= open && self.unfinished.is_none_or(|u| u == *epoch)) else {
-                return Ok(false);
-            };
-            self.unfinished = Some(epoch);
-            while let Some((entry, batch)) = self.waiting.get_mut(&epoch).and_then(VecDeque::pop_front) {
+            let next = next.into_iter().chain(self.wanted.first().copied()).min();
+            let is_next = |moment: &Moment| *moment <= open && self.unfinished.is_none_or(|u| u == *moment);
+            let Some(moment) = next.filter(is_next) else { return Ok(false) };
+            self.wanted.remove(&moment);
+            self.unfinished = Some(moment);
+            while let Some((entry, batch)) = self.waiting.get_mut(&moment).and_then(VecDeque::pop_front) {
                 let entry = self.entries[entry];
                 let row_count = batch.row_count();
-                let applied = self.feed(entry.step, entry.input, epoch, batch, send);
+                let applied = self.feed(entry.step, entry.input, moment, batch, send);
                 if entry.exchanged {
                     self.surroundings.completion.rows_arrived(&self.surroundings.status, row_count);
                 }
@@ -220,7 +262,7 @@ impl Fragment {
                     return Ok(true);
                 }
             }
-            self.waiting.remove(&epoch);
+            self.waiting.remove(&moment);
         }
     }
 
@@ -229,28 +271,41 @@ impl Fragment {
         &mut self,
         step: usize,
         input: usize,
-        epoch: u64,
+        moment: Moment,
         batch: ChangeBatch,
         send: Send<'_>,
     ) -> Result<(), String> {
+        let epoch = Epoch(moment.epoch);
         let mut todo = vec![(step, input, batch)];
         while let Some((step, input, batch)) = todo.pop() {
             let rows_in = batch.row_count() as u64;
-            let output =
-                self.call(step, rows_in, |operator, output| operator.apply(input, Epoch(epoch), batch, output))?;
-            self.route(step, epoch, output, &mut todo, send)?;
+            let output = self.call(step, rows_in, |operator, output| operator.apply(input, epoch, batch, output))?;
+            self.route(step, moment, output, &mut todo, send)?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, epoch: u64, send: Send<'_>) -> Result<(), String> {
+    fn finish(&mut self, moment: Moment, send: Send<'_>) -> Result<(), String> {
+        let Moment { epoch, iteration } = moment;
         for step in 0..self.steps.len() {
-            let wanted = !self.steps[step].is_read_directly || self.has_subscribers(epoch);
-            let output = self.call(step, 0, |operator, output| operator.finish_epoch(Epoch(epoch), wanted, output))?;
+            let mut next = None;
+            let output = if self.in_loop {
+                self.call(step, 0, |operator, output| {
+                    next = operator.finish_iteration(Epoch(epoch), iteration, output)?;
+                    Ok(())
+                })?
+            } else {
+                let wanted = !self.steps[step].is_read_directly || self.has_subscribers(epoch);
+                self.call(step, 0, |operator, output| operator.finish_epoch(Epoch(epoch), wanted, output))?
+            };
+            if let Some(next) = next {
+                assert!(next > iteration, "an iteration is finished once");
+                self.wanted.insert(Moment { epoch, iteration: next });
+            }
             let mut todo = Vec::new();
-            self.route(step, epoch, output, &mut todo, send)?;
+            self.route(step, moment, output, &mut todo, send)?;
             for (step, input, batch) in todo {
-                self.feed(step, input, epoch, batch, send)?;
+                self.feed(step, input, moment, batch, send)?;
             }
         }
         Ok(())
@@ -284,20 +339,20 @@ impl Fragment {
     fn route(
         &mut self,
         step: usize,
-        epoch: u64,
+        moment: Moment,
         output: Output,
         todo: &mut Vec<(usize, usize, ChangeBatch)>,
         send: Send<'_>,
     ) -> Result<(), String> {
-        self.keep_errors(epoch, output.errors);
+        self.keep_errors(moment.epoch, output.errors);
         for batch in output.changes {
             for target in &self.steps[step].targets {
                 match *target {
                     Target::Step { step, input } => todo.push((step, input, batch.clone())),
-                    Target::Subscribers => self.publish(epoch, &batch),
+                    Target::Subscribers => self.publish(moment.epoch, &batch),
                     Target::Port(port) => {
                         let begin = Instant::now();
-                        let shipped = self.ship(epoch, port, batch.clone(), send);
+                        let shipped = self.ship(moment, port, batch.clone(), send);
                         let metrics = &self.surroundings.metrics.operators[self.steps[step].node];
                         metrics.count(0, 0, begin.elapsed().as_nanos() as u64);
                         shipped?;
@@ -317,9 +372,9 @@ impl Fragment {
         }
     }
 
-    fn ship(&self, epoch: u64, port: usize, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
+    fn ship(&self, moment: Moment, port: usize, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
         let Some(columns) = &self.ports[port].columns else {
-            send(epoch, port, Parcel { worker: 0, batch });
+            send(moment, port, Parcel { worker: 0, batch });
             return Ok(());
         };
         self.surroundings
@@ -331,7 +386,7 @@ impl Fragment {
             .map_err(|panic| format!("exchange: {}", panic_message(panic.as_ref())))?
             .map_err(|error| format!("exchange: {error}"))?;
         for parcel in parcels {
-            send(epoch, port, parcel);
+            send(moment, port, parcel);
         }
         Ok(())
     }
@@ -350,6 +405,7 @@ impl Fragment {
             }
         }
         self.unfinished = None;
+        self.wanted.clear();
         self.steps.clear();
     }
 }

@@ -50,7 +50,12 @@ pub struct Coercion {
 impl Coercion {
     /// Resolves all expressions of a plan, those of subqueries too.
     pub fn resolve_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| self.resolve_node(node)).map(|t| t.data)
+        if let LogicalPlan::RecursiveQuery(query) = plan {
+            return self.recursive_query(query);
+        }
+        let inner = |plan: LogicalPlan| self.resolve_plan(plan).map(Transformed::yes);
+        let plan = plan.map_subqueries(inner)?.data.map_children(inner)?.data;
+        self.resolve_node(plan).map(|t| t.data)
     }
 
     fn resolve_node(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {

@@ -42,7 +42,7 @@ impl Coercion {
     }
 
     /// The plan with columns of these types.
-    fn cast_columns(&self, plan: Arc<LogicalPlan>, wanted: &[SqlType]) -> Result<Arc<LogicalPlan>> {
+    pub(super) fn cast_columns(&self, plan: Arc<LogicalPlan>, wanted: &[SqlType]) -> Result<Arc<LogicalPlan>> {
         let schema = Arc::clone(plan.schema());
         if schema.fields().iter().zip(wanted).all(|(field, wanted)| SqlType::from_field(field) == *wanted) {
             return Ok(plan);

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::SqlError;
 use crate::query::relation_of;
+use crate::rules::recursion::{RecursionTable, is_work_table};
 use crate::{RelationKind, identifier};
 
 /// A construct that a materialized view cannot have.
@@ -91,6 +92,7 @@ fn refused_node(node: &LogicalPlan) -> Option<Construct> {
     match node {
         LogicalPlan::RecursiveQuery(_) => Some(Construct::Recursive),
         LogicalPlan::Subquery(_) => Some(Construct::Subquery),
+        LogicalPlan::TableScan(scan) if is_work_table(scan) || RecursionTable::of(scan).is_some() => None,
         LogicalPlan::TableScan(scan) => match relation_of(scan) {
             None => Some(Construct::TableFunction),
             Some(relation) if relation.kind == RelationKind::System => Some(Construct::SystemTable(relation.name)),

@@ -12,6 +12,7 @@ mod construct;
 mod expression;
 mod grouping;
 mod join;
+mod recursion;
 mod top_n;
 mod unnest;
 mod window;
@@ -34,6 +35,7 @@ use crate::bind::from_plan_error;
 use crate::explain::Names;
 use crate::query::relation_of;
 use crate::rules::decorrelate::grouping_sets_of;
+use crate::rules::recursion::{RecursionTable, is_work_table};
 
 /// Lowers one query.
 pub struct Lowering<'a> {
@@ -45,6 +47,7 @@ pub struct Lowering<'a> {
     relation_columns: HashMap<usize, SchemaRef>,
     /// Nodes of the logical plan of which only some rows are wanted.
     wanted: Vec<top_n::Wanted>,
+    recursions: recursion::Recursions,
 }
 
 /// A node that has been lowered.
@@ -56,13 +59,14 @@ struct Lowered {
 }
 
 impl<'a> Lowering<'a> {
-    pub fn new(query: &'a ast::Query) -> Lowering<'a> {
+    pub fn new(query: &'a ast::Query, iterations_max: u64) -> Lowering<'a> {
         Lowering {
             query,
             names: Names::default(),
             nodes: Vec::new(),
             relation_columns: HashMap::new(),
             wanted: Vec::new(),
+            recursions: recursion::Recursions::new(iterations_max),
         }
     }
 
@@ -116,7 +120,11 @@ impl<'a> Lowering<'a> {
 
     fn node(&mut self, plan: &LogicalPlan) -> Result<Lowered, SqlError> {
         match plan {
-            LogicalPlan::TableScan(scan) => self.input(scan),
+            LogicalPlan::TableScan(scan) if is_work_table(scan) => self.work_table(scan),
+            LogicalPlan::TableScan(scan) => match RecursionTable::of(scan) {
+                Some(table) => self.recursion(table, scan),
+                None => self.input(scan),
+            },
             LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(limit) => self.limit(limit),
@@ -135,6 +143,9 @@ impl<'a> Lowering<'a> {
             },
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.node(input)?;
+                if self.is_in_loop(input.node) {
+                    return Ok(self.distinct_in_loop(input.node));
+                }
                 let schema = Arc::clone(&self.nodes[input.node].schema);
                 let keys: Vec<usize> = (0..schema.fields().len()).collect();
                 let spec = OperatorSpec::Aggregate { keys: keys.clone(), aggregates: Vec::new() };

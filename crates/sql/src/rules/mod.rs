@@ -6,6 +6,7 @@ pub mod distinct_on;
 pub mod fallible;
 pub mod guard;
 pub mod ordered_limit;
+pub mod recursion;
 
 use std::sync::Arc;
 

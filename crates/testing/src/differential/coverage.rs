@@ -45,7 +45,7 @@ pub const CHANGE_KINDS: [(ChangeKind, &str); 9] = [
 ];
 
 /// The operators that are counted; those of a query are found by `operators`.
-pub const OPERATORS: [&str; 37] = [
+pub const OPERATORS: [&str; 38] = [
     "filter",
     "project",
     "distinct",
@@ -82,6 +82,7 @@ pub const OPERATORS: [&str; 37] = [
     "correlated",
     "top-n",
     "window",
+    "recursive",
     "view on view",
 ];
 
@@ -188,6 +189,11 @@ impl Found {
             Query::Top(top) => {
                 self.note("top-n", true);
                 self.query(&top.query);
+            }
+            Query::Recursive(recursive) => {
+                self.note("recursive", true);
+                self.query(&Query::Plain(recursive.base.clone()));
+                self.query(&Query::Plain(recursive.term.clone()));
             }
             Query::Set(set) => {
                 let name = match (set.operator, set.all) {

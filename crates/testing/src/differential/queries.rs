@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod orders;
+mod recursive;
 mod sources;
 
 use rand::Rng;
@@ -36,7 +37,8 @@ impl Queries<'_> {
     /// Draws a query.
     pub fn draw(&mut self) -> Query {
         match self.rng.random_range(0..100) {
-            0..16 => Query::Plain(self.plain(0)),
+            0..12 => Query::Plain(self.plain(0)),
+            12..16 => self.recursive(),
             16..22 => Query::Distinct(self.plain(0)),
             22..27 => self.union(0),
             27..37 => self.set_operation(0),
@@ -265,6 +267,7 @@ fn expected_rows(query: &Query, of_source: &dyn Fn(&Source) -> usize) -> usize {
         Query::DistinctOn(distinct) => of_source(&distinct.plain.source),
         Query::Window(window) => of_source(&window.source),
         Query::Group(group) => of_source(&group.source).min(16),
+        Query::Recursive(recursive) => of_source(&recursive.base.source) * 12,
         Query::Top(top) => top.limit.unwrap_or(usize::MAX).min(expected_rows(&top.query, of_source)),
         Query::Set(set) => expected_rows(&set.left, of_source) + expected_rows(&set.right, of_source),
         Query::Union(parts) => parts.iter().map(|part| expected_rows(part, of_source)).sum(),

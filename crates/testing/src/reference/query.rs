@@ -3,6 +3,7 @@
 use super::expression::{Expression, Scope, is_true};
 use super::group::Group;
 use super::order::{DistinctOn, Top};
+use super::recursive::Recursive;
 use super::source::Source;
 use super::value::Column;
 use super::window::Window;
@@ -65,6 +66,8 @@ pub enum Query {
     Top(Box<Top>),
     /// DISTINCT ON
     DistinctOn(DistinctOn),
+    /// WITH RECURSIVE
+    Recursive(Box<Recursive>),
 }
 
 /// Filter and projection.
@@ -112,6 +115,7 @@ impl Query {
             Query::Group(group) => group.columns(relations),
             Query::Window(window) => window.columns(relations),
             Query::Top(top) => top.query.columns(relations),
+            Query::Recursive(recursive) => recursive.columns(relations),
             Query::Set(set) => {
                 let columns = set.left.columns(relations);
                 either_extreme(columns, &set.right.columns(relations))
@@ -137,6 +141,7 @@ impl Query {
             Query::Group(group) => with(&group.source, group.filter.iter().collect()),
             Query::Window(window) => with(&window.source, window.filter.iter().collect()),
             Query::Top(top) => top.query.inputs(),
+            Query::Recursive(recursive) => recursive.inputs(),
             Query::Set(set) => [set.left.inputs(), set.right.inputs()].concat(),
             Query::Union(parts) => parts.iter().flat_map(Query::inputs).collect(),
         }
@@ -152,6 +157,7 @@ impl Query {
             Query::Group(group) => group.sql(relations),
             Query::Window(window) => window.sql(relations),
             Query::Top(top) => top.sql(relations),
+            Query::Recursive(recursive) => recursive.sql(relations),
             Query::Set(set) => set.sql(relations),
             Query::Union(parts) => parts.iter().map(|p| p.sql(relations)).collect::<Vec<_>>().join(" UNION ALL "),
         }
@@ -169,6 +175,7 @@ impl Query {
             Query::Group(group) => group.rows(context),
             Query::Window(window) => window.rows(context),
             Query::Top(top) => top.rows(context),
+            Query::Recursive(recursive) => recursive.rows(context),
             Query::Set(set) => set.rows(context),
             Query::Union(parts) => {
                 let mut rows = Vec::new();

@@ -122,6 +122,13 @@ impl Broken {
         keep(batch, |row| batch.weight(row) < 0 || !self.gone.contains(&keys[row]))
     }
 
+    fn finish(&mut self, output: &mut Output) -> Result<(), ArrowError> {
+        self.break_output(output)?;
+        self.gone.append(&mut self.going);
+        (self.changed, self.inserted, self.retracted) = ([false; 8], false, false);
+        Ok(())
+    }
+
     fn break_output(&mut self, output: &mut Output) -> Result<(), ArrowError> {
         for batch in std::mem::take(&mut output.changes) {
             let broken = self.put_out(batch)?;
@@ -155,10 +162,18 @@ impl Operator for Broken {
         if !skipped {
             self.inner.finish_epoch(epoch, wanted, output)?;
         }
-        self.break_output(output)?;
-        self.gone.append(&mut self.going);
-        (self.changed, self.inserted, self.retracted) = ([false; 8], false, false);
-        Ok(())
+        self.finish(output)
+    }
+
+    fn finish_iteration(
+        &mut self,
+        epoch: Epoch,
+        iteration: u64,
+        output: &mut Output,
+    ) -> Result<Option<u64>, ArrowError> {
+        let next = self.inner.finish_iteration(epoch, iteration, output)?;
+        self.finish(output)?;
+        Ok(next)
     }
 }
 

@@ -7,6 +7,7 @@ mod merged;
 mod name;
 mod operator;
 mod pattern;
+mod recursive;
 mod row;
 mod set_operation;
 mod subquery;
@@ -21,6 +22,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, GroupByExpr, LimitClause, OrderByKind, VisitMut, VisitorMut,
 };
 
+pub use recursive::RECURSIVE_TERM;
+
 use self::merged::Names;
 use crate::{Catalog, SqlError};
 
@@ -32,6 +35,7 @@ const NAME_MARK: char = '\u{1}';
 /// # Errors
 /// 0A000 for constructs that have no form the planner takes.
 pub fn rewrite_query(query: &mut ast::Query, catalog: &dyn Catalog) -> Result<(), SqlError> {
+    recursive::prepare(query)?;
     name::set_apart_from_order(query);
     finish(query.visit(&mut Rewriter { names: Names::new(catalog) }))
 }

@@ -31,7 +31,8 @@ pub use dependent::grouping_sets_of;
 
 use crate::SqlError;
 use crate::bind::{FunctionTable, failure, recompute_schemas};
-use columns::{all_columns, column_of, columns_in, conditions_of, join, project};
+pub use columns::{all_columns, project};
+use columns::{column_of, columns_in, conditions_of, join};
 
 /// The plan without subqueries.
 ///

@@ -28,7 +28,7 @@ impl Queries<'_> {
         (source, columns)
     }
 
-    fn relation(&mut self) -> String {
+    pub(super) fn relation(&mut self) -> String {
         self.names[self.rng.random_range(0..self.names.len())].clone()
     }
 
@@ -77,7 +77,7 @@ impl Queries<'_> {
         Source::Aliased(Box::new(inner), format!("a{place}"))
     }
 
-    fn expected_rows(&self, source: &Source) -> usize {
+    pub(super) fn expected_rows(&self, source: &Source) -> usize {
         let of = |name: &str| self.sizes.iter().find(|(n, _)| n == name).map_or(self.rows_max, |(_, rows)| *rows);
         super::expected_source_rows(source, &of)
     }
