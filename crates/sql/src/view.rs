@@ -73,7 +73,9 @@ fn prepare(plan: LogicalPlan, term: Term, query: &ast::Query) -> Result<LogicalP
         .and_then(decorrelate::decorrelate)?;
     let plan = match term {
         Term::Plain => plan,
-        Term::Recursive => recursion::number_iterations(plan)?,
+        Term::Recursive => {
+            recursion::number_iterations(plan).map_err(|e| failure(Construct::Recursive.place(&e, query)))?
+        }
     };
     let plan = guard::guard(plan)?;
     if let Some(construct) = Construct::refused_in(&plan)? {

@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use crate::SqlError;
+use crate::bind::from_plan_error;
 use crate::query::relation_of;
 use crate::rules::recursion::{RecursionTable, is_work_table};
 use crate::{RelationKind, identifier};
@@ -85,6 +87,14 @@ impl Construct {
             _ => error,
         };
         error.located(finder.location)
+    }
+}
+
+impl Construct {
+    /// An error about this construct, with its place in the query.
+    pub fn place(&self, error: &DataFusionError, query: &ast::Query) -> SqlError {
+        from_plan_error(error, query)
+            .located(self.refuse(query).location.map(|(line, column)| Location { line, column }))
     }
 }
 

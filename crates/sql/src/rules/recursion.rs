@@ -242,7 +242,11 @@ impl Numbering {
             }
             LogicalPlan::Projection(projection) => {
                 let (input, number) = self.carry(Arc::unwrap_or_clone(projection.input))?;
-                let exprs = number.iter().cloned().map(Expr::Column).chain(projection.expr).collect();
+                let mut exprs = projection.expr;
+                // One of all columns has it already.
+                if let Some(number) = number.clone().map(Expr::Column).filter(|number| !exprs.contains(number)) {
+                    exprs.insert(0, number);
+                }
                 Ok((project(input, exprs)?, number))
             }
             LogicalPlan::Filter(filter) => {
