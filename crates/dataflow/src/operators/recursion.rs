@@ -14,6 +14,9 @@
 //!
 //! So each iteration is decided once per epoch, in ascending order, and a row that only its own successors give goes away.
 //!
+//! What one epoch may bring is bounded, too: ways along the edges of a graph, say, can be more than there is memory for long before
+//! the last iteration. Then the job stops.
+//!
 //! Rows of an iteration beyond the last that is allowed are errors in place of rows, and nothing is made of them. That bounds what an
 //! epoch can do, and they are retracted like any row when the data changes.
 
@@ -40,6 +43,9 @@ const ITERATION_BYTES: usize = 9;
 
 /// Rows of a batch that is put out.
 const BATCH_ROWS_MAX: usize = 8192;
+
+/// Copies of rows that wait at a time on a worker, and with UNION ALL those of a whole epoch.
+const COPIES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 1 << 24 };
 
 /// A recursive query: its input, and its result, have the iteration's number as their first column.
 #[derive(Clone, Debug)]
@@ -104,6 +110,8 @@ impl KeyedSpec for Recursion {
             spec: self.clone(),
             schema: Arc::clone(&shard.schema),
             waiting: BTreeMap::new(),
+            copies: 0,
+            epoch: Epoch(0),
             distinct: rows.map(|rows| Distinct {
                 rows,
                 epoch: Epoch(0),
@@ -115,6 +123,42 @@ impl KeyedSpec for Recursion {
     }
 }
 
+/// Lets each iteration's changes through when all of them are there: for operators that take them at once.
+#[derive(Clone, Debug)]
+pub struct InOrder;
+
+impl KeyedSpec for InOrder {
+    fn title(&self) -> String {
+        "In order of iterations".to_owned()
+    }
+
+    fn placement(&self, _input: usize) -> Option<Vec<usize>> {
+        None
+    }
+
+    fn placed_by(&self) -> Option<Vec<usize>> {
+        None
+    }
+
+    fn state_table_count(&self) -> usize {
+        0
+    }
+
+    fn operator(&self, shard: &KeyedShard) -> Result<KeyedParts, DataflowError> {
+        let column_count = shard.schema.fields().len();
+        let spec = Recursion { name: String::new(), distinct: false, last_iteration: u64::MAX, column_count };
+        let operator = RecursionRows {
+            spec,
+            schema: Arc::clone(&shard.schema),
+            waiting: BTreeMap::new(),
+            copies: 0,
+            epoch: Epoch(0),
+            distinct: None,
+        };
+        Ok(KeyedParts { operator: Box::new(operator), tables: Vec::new() })
+    }
+}
+
 /// A recursion on one worker.
 #[derive(Debug)]
 struct RecursionRows {
@@ -122,6 +166,9 @@ struct RecursionRows {
     schema: SchemaRef,
     /// Changes of this epoch, by iteration.
     waiting: BTreeMap<i64, Vec<ChangeBatch>>,
+    /// Copies in them; with UNION ALL, also of what was put out in the epoch at hand.
+    copies: u64,
+    epoch: Epoch,
     distinct: Option<Distinct>,
 }
 
@@ -154,10 +201,18 @@ impl Operator for RecursionRows {
     fn apply(
         &mut self,
         _input: usize,
-        _epoch: Epoch,
+        epoch: Epoch,
         batch: ChangeBatch,
         _output: &mut Output,
     ) -> Result<(), ArrowError> {
+        if epoch != self.epoch {
+            (self.epoch, self.copies) = (epoch, 0);
+        }
+        self.copies = self.copies.saturating_add(copies_in(&batch));
+        if self.copies > COPIES_MAX {
+            let message = format!("recursive query \"{}\" gives more than {COPIES_MAX} rows at once", self.spec.name);
+            return Err(ArrowError::ComputeError(message));
+        }
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), batch.rows().columns().to_vec())?;
         let batch = batch.with_rows(rows);
         let numbers = batch.rows().column(ITERATION).as_primitive::<Int64Type>().clone();
@@ -185,6 +240,9 @@ impl Operator for RecursionRows {
         let number = iteration as i64;
         assert!(self.waiting.keys().next().is_none_or(|first| *first >= number), "iterations are decided in order");
         let batches = self.waiting.remove(&number).unwrap_or_default();
+        if self.distinct.is_some() {
+            self.copies -= batches.iter().map(copies_in).sum::<u64>();
+        }
         let changes = ChangeBatch::concat(&self.schema, &batches)?;
         let changes = match changes.weights() {
             Some(weights) if weights.iter().any(|weight| *weight < 0) => consolidate(&changes)?,
@@ -296,6 +354,14 @@ impl Distinct {
     }
 }
 
+/// How many copies of rows come or go.
+fn copies_in(batch: &ChangeBatch) -> u64 {
+    match batch.weights() {
+        Some(weights) => weights.iter().fold(0, |sum: u64, weight| sum.saturating_add(weight.unsigned_abs())),
+        None => batch.row_count() as u64,
+    }
+}
+
 /// The row of the least iteration.
 fn least(tree: &RowTree) -> Option<&[u8]> {
     let mut least = None;
@@ -395,6 +461,15 @@ mod tests {
         let mut all = operator(false, 100);
         let (told, _) = epoch(all.as_mut(), 1, &[(2, 7, 2), (0, 7, 1), (2, 7, -1), (1, 5, 1), (1, 5, -1)]);
         assert_eq!(told, [(0, vec![(0, 7, 1)]), (2, vec![(2, 7, 1)])]);
+    }
+
+    #[test]
+    fn more_rows_than_there_is_room_for_stop_the_job() {
+        let mut all = operator(false, 100);
+        epoch(all.as_mut(), 1, &[(0, 1, 1 << 19), (1, 1, 1 << 19)]);
+        epoch(all.as_mut(), 2, &[(0, 1, -(1 << 19))]);
+        let result = all.apply(0, Epoch(3), batch(&[(0, 1, 1 << 20), (1, 1, 1)]), &mut Output::default());
+        assert!(result.is_err_and(|error| error.to_string().contains("more than")));
     }
 
     #[test]

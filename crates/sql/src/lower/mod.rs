@@ -215,7 +215,10 @@ impl<'a> Lowering<'a> {
     }
 
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Lowered, SqlError> {
-        let input = self.node(&aggregate.input)?;
+        let mut input = self.node(&aggregate.input)?;
+        if self.is_in_loop(input.node) {
+            input.node = self.in_order(input.node);
+        }
         let schema = aggregate.input.schema();
         let mut below = Below { columns: Vec::new() };
         let mut keys: Vec<usize> = aggregate.group_expr.iter().map(|e| below.place(e)).collect();

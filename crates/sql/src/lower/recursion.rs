@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Schema};
 use changelog::ChangelogMode;
 use dataflow::OperatorSpec;
-use dataflow::operators::recursion::Recursion;
+use dataflow::operators::recursion::{InOrder, Recursion};
 use dataflow::operators::top_n::{Measure, TopN};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 
@@ -106,6 +106,12 @@ impl Lowering<'_> {
     pub(super) fn is_in_loop(&self, node: usize) -> bool {
         let Some(recursion) = self.recursions.open.last() else { return false };
         node == *recursion || (node > *recursion && self.nodes[node].inputs.iter().any(|input| self.is_in_loop(*input)))
+    }
+
+    /// Changes in the order of iterations: an aggregate puts out a group's changes once in an epoch.
+    pub(super) fn in_order(&mut self, input: usize) -> usize {
+        let (schema, mode) = (Arc::clone(&self.nodes[input].schema), self.nodes[input].mode);
+        self.push(OperatorSpec::Keyed(Arc::new(InOrder)), vec![input], schema, mode)
     }
 
     /// DISTINCT as the first of each row's copies: an aggregate's changes are those of a whole epoch.

@@ -14,13 +14,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, TableReference};
+use datafusion::common::{Column, DFSchema, Result, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::Operator;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, Sort, SubqueryAlias,
-    TableScan, TableType, Unnest, Window, binary_expr, lit,
+    Aggregate, Distinct, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, RecursiveQuery, Sort,
+    SubqueryAlias, TableScan, TableType, Union, Unnest, Window, binary_expr, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -201,7 +201,15 @@ fn unsupported(construct: &str) -> datafusion::error::DataFusionError {
 /// # Errors
 /// 0A000 for a node that needs all of an iteration's rows at once and has no form that keeps iterations apart.
 pub fn number_iterations(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let mut numbering = Numbering { made: 0 };
+    let mut numbering = Numbering { made: 0, work_table: None };
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && is_work_table(scan)
+        {
+            numbering.work_table = Some(node.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     let (plan, number) = numbering.carry(plan)?;
     let Some(number) = number else { return Err(failure(SqlError::internal("a recursive term without a reference"))) };
     let rest = all_columns(plan.schema()).into_iter().filter(|column| *column != Expr::Column(number.clone()));
@@ -218,6 +226,8 @@ fn is_number(column: &Column) -> bool {
 struct Numbering {
     /// Names that have been made; they are numbered.
     made: usize,
+    /// The scan of the work table.
+    work_table: Option<LogicalPlan>,
 }
 
 /// A plan and its column with the number; none for a plan that does not read the work table.
@@ -264,13 +274,9 @@ impl Numbering {
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => self.join(join),
-            LogicalPlan::Aggregate(_) => {
-                Err(unsupported("an aggregate over a recursive query within its recursive term"))
-            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT over a recursive query within its recursive term")),
-            LogicalPlan::Union(_) => {
-                Err(unsupported("a set operation over a recursive query within its recursive term"))
-            }
             other => Err(unsupported(&format!("{} over a recursive query within its recursive term", other.display()))),
         }
     }
@@ -294,6 +300,50 @@ impl Numbering {
         });
         let calls = calls.collect::<Result<Vec<_>>>()?;
         Ok((LogicalPlan::Window(Window::try_new(calls, Arc::new(input))?), number))
+    }
+
+    /// Groups are those of one iteration.
+    fn aggregate(&mut self, aggregate: Aggregate) -> Result<Carried> {
+        if aggregate.group_expr.is_empty() || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+            // It has a row in iterations from which it takes none.
+            return Err(unsupported("an aggregate without GROUP BY over a recursive query within its recursive term"));
+        }
+        let (input, number) = self.carry(Arc::unwrap_or_clone(aggregate.input))?;
+        let keys = number.iter().cloned().map(Expr::Column).chain(aggregate.group_expr).collect();
+        let aggregate = Aggregate::try_new(Arc::new(input), keys, aggregate.aggr_expr)?;
+        Ok((LogicalPlan::Aggregate(aggregate), number))
+    }
+
+    /// An input that does not read the work table gives its rows in each iteration that there is.
+    fn union(&mut self, union: Union) -> Result<Carried> {
+        let mut inputs = Vec::with_capacity(union.inputs.len());
+        for input in union.inputs {
+            let rows = all_columns(input.schema());
+            let (plan, number) = match self.carry(Arc::unwrap_or_clone(input))? {
+                (plan, Some(number)) => (plan, number),
+                (plan, None) => self.in_each_iteration(plan)?,
+            };
+            let exprs = std::iter::once(Expr::Column(number).alias(ITERATION)).chain(rows).collect();
+            inputs.push(Arc::new(project(plan, exprs)?));
+        }
+        let mut fields = vec![(None, Arc::new(Field::new(ITERATION, DataType::Int64, true)))];
+        fields.extend(union.schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))));
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, union.schema.metadata().clone())?);
+        let number = Column::new(None::<TableReference>, ITERATION);
+        Ok((LogicalPlan::Union(Union { inputs, schema }), Some(number)))
+    }
+
+    fn in_each_iteration(&mut self, plan: LogicalPlan) -> Result<(LogicalPlan, Column)> {
+        let Some(LogicalPlan::TableScan(scan)) = self.work_table.clone() else {
+            return Err(failure(SqlError::internal("a recursive term without a work table")));
+        };
+        self.made += 1;
+        let name = format!("iteration {}\u{1}", self.made);
+        let number = Expr::Column(Column::new(Some(scan.table_name.clone()), ITERATION)).alias(&name);
+        let numbers = project(LogicalPlan::TableScan(scan), vec![number])?;
+        let numbers = LogicalPlan::Distinct(Distinct::All(Arc::new(numbers)));
+        let joined = LogicalPlanBuilder::from(plan).cross_join(numbers)?.build()?;
+        Ok((joined, Column::new(None::<TableReference>, name)))
     }
 
     fn unnest(&mut self, unnest: Unnest) -> Result<Carried> {

@@ -20,7 +20,8 @@ struct Results {
 }
 
 impl GroupTable {
-    /// The net effect of `epoch`: call once after all its folds, also if there were none.
+    /// The net effect of `epoch`: call once after all its folds, also if there were none. In parts: after some of its folds,
+    /// as long as no group is folded into after the part that put it out.
     ///
     /// With `wanted` the changes of the results are made; without, only errors are looked for.
     ///
@@ -44,20 +45,25 @@ impl GroupTable {
         groups.note_emptied(self.key_count == 0);
         let groups = RwLockWriteGuard::downgrade(groups);
         let Some(log) = groups.records.undo.back() else { unreachable!("the epoch has an undo log") };
-        let mut result = GroupChanges { touched_count: log.slots.len(), ..GroupChanges::default() };
+        // What an earlier part has put out.
+        let from = if groups.finished.0 == epoch { groups.finished.1 } else { 0 };
+        let finished = (epoch, log.slots.len());
+        let (slots, old_words) = (&log.slots[from..], &log.records[from * self.width..]);
+        let mut result = GroupChanges { touched_count: slots.len(), ..GroupChanges::default() };
         if wanted || self.fallible || self.has_side_state {
-            let new_words = groups.records.gather(&log.slots);
-            let old = self.results(&groups, &log.slots, &log.records, true)?;
-            let new = self.results(&groups, &log.slots, &new_words, false)?;
+            let new_words = groups.records.gather(slots);
+            let old = self.results(&groups, slots, old_words, Some(from))?;
+            let new = self.results(&groups, slots, &new_words, None)?;
             result.errors.extend(old.errors.iter().map(|(_, error)| (error.clone(), -1)));
             result.errors.extend(new.errors.iter().map(|(_, error)| (error.clone(), 1)));
             if wanted {
-                result.changes = Some(self.difference(&groups.records, &log.slots, &new_words, &old, &new)?);
+                result.changes = Some(self.difference(&groups.records, slots, &new_words, &old, &new)?);
             }
         }
         drop(groups);
+        let mut groups = self.groups.write();
+        groups.finished = finished;
         if self.has_side_state {
-            let mut groups = self.groups.write();
             groups.old_results.iter_mut().for_each(Vec::clear);
             groups.old_errors.iter_mut().for_each(Vec::clear);
         }
@@ -67,7 +73,7 @@ impl GroupTable {
     /// The global group's row, from nothing to what it is after its first epoch.
     fn announce_global(&self, groups: &Groups, wanted: bool) -> Result<GroupChanges, StateError> {
         let words = groups.records.gather(&[0]);
-        let new = self.results(groups, &[0], &words, false)?;
+        let new = self.results(groups, &[0], &words, None)?;
         let errors: Vec<_> = new.errors.iter().map(|(_, error)| (error.clone(), 1)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), new.columns, &options)?;
@@ -75,16 +81,25 @@ impl GroupTable {
         Ok(GroupChanges { changes, errors, touched_count: 1 })
     }
 
-    /// Accumulators' results for records laid one after another; `old` takes side-state results from before the epoch.
-    fn results(&self, groups: &Groups, slots: &[u32], words: &[u64], old: bool) -> Result<Results, StateError> {
+    /// Accumulators' results for records laid one after another; with `old`, those from before the epoch, of the
+    /// undo log's records from there on: what side state said then was kept.
+    fn results(
+        &self,
+        groups: &Groups,
+        slots: &[u32],
+        words: &[u64],
+        old: Option<usize>,
+    ) -> Result<Results, StateError> {
         let mut results = Results { columns: Vec::new(), present: Vec::new(), errors: Vec::new() };
         let global = self.key_count == 0;
         results.present = words.chunks_exact(self.width).map(|r| global || r[ROWS] as i64 > 0).collect();
         for (place, accumulator) in groups.accumulators.iter().enumerate() {
             // An epoch that only had empty batches has changed no records, and kept no results of them.
-            let (values, errors) = if old && accumulator.has_side_state() && !slots.is_empty() {
+            let kept = old.filter(|_| accumulator.has_side_state() && !slots.is_empty());
+            let (values, errors) = if let Some(from) = kept {
                 let parts: Vec<&dyn Array> = groups.old_results[place].iter().map(AsRef::as_ref).collect();
-                (concat(&parts)?, groups.old_errors[place].clone())
+                let errors = groups.old_errors[place].iter().map(|(at, error)| (at - from, error.clone()));
+                (concat(&parts)?, errors.collect())
             } else {
                 let finished = finish(accumulator.as_ref(), words, slots, self.width, self.offsets[place]);
                 (finished.values, finished.errors)

@@ -120,6 +120,8 @@ struct Groups {
     /// For accumulators with side state: results from before this epoch, in the order of the undo log.
     old_results: Vec<Vec<ArrayRef>>,
     old_errors: Vec<Vec<(usize, RowError)>>,
+    /// How many records of an epoch's undo log were put out, and which epoch it is.
+    finished: (Epoch, usize),
     /// Groups without rows, whose slots are given back when no reader can see them any more.
     emptied: Vec<u32>,
     frozen: Option<Frozen>,
@@ -177,6 +179,7 @@ impl GroupTable {
             groups: RwLock::new(Groups {
                 records,
                 old_results: vec![Vec::new(); accumulators.len()],
+                finished: (Epoch(0), 0),
                 old_errors: vec![Vec::new(); accumulators.len()],
                 accumulators,
                 emptied: Vec::new(),
