@@ -37,11 +37,23 @@ pub struct ViewPlan {
 /// The last iteration of a recursive query that may give rows, if a view says nothing else.
 pub const ITERATIONS_MAX: u64 = 1000;
 
-/// Lowers a query to a dataflow that maintains its result. A recursive query may take `iterations_max` iterations.
+/// Lowers a query to a dataflow that maintains its result.
 ///
 /// # Errors
 /// What is wrong with the query; 0A000, naming the construct and its position, for what cannot be maintained.
-pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog, iterations_max: u64) -> Result<ViewPlan, SqlError> {
+pub fn lower_view(query: &ast::Query, catalog: &dyn Catalog) -> Result<ViewPlan, SqlError> {
+    lower_bounded_view(query, catalog, ITERATIONS_MAX)
+}
+
+/// The same for a view whose recursive queries may take `iterations_max` iterations.
+///
+/// # Errors
+/// As `lower_view`.
+pub fn lower_bounded_view(
+    query: &ast::Query,
+    catalog: &dyn Catalog,
+    iterations_max: u64,
+) -> Result<ViewPlan, SqlError> {
     let bound = bind_view(query, catalog)?;
     let plan = prepare(bound.plan, Term::Plain, query).map_err(|e| from_plan_error(&e, query))?;
     let schema = with_nulls(&bound.schema, plan.schema());

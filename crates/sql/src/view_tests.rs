@@ -17,7 +17,7 @@ fn catalog() -> MemoryCatalog {
 
 /// The dataflow, one operator per line.
 fn lowered(text: &str) -> String {
-    let view = match lower_view(&parse_query(text).expect("parses"), &catalog(), crate::ITERATIONS_MAX) {
+    let view = match lower_view(&parse_query(text).expect("parses"), &catalog()) {
         Ok(view) => view,
         Err(error) => {
             let error = error.locate(text);
@@ -154,8 +154,7 @@ fn a_failing_row_leaves_the_others() {
     use std::sync::Arc;
 
     let text = "SELECT 100 / a AS q FROM t";
-    let view =
-        lower_view(&parse_query(text).expect("parses"), &catalog(), crate::ITERATIONS_MAX).expect("can be maintained");
+    let view = lower_view(&parse_query(text).expect("parses"), &catalog()).expect("can be maintained");
     let project = view.plan.nodes.iter().find_map(|n| match &n.spec {
         OperatorSpec::Project { expressions } => Some(Arc::clone(&expressions[0])),
         _ => None,

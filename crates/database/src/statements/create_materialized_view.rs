@@ -122,10 +122,10 @@ fn take_name(
     catalog.snapshot.check_name_free(schema, &name)?;
     let ViewOptions { on_error, max_iterations } = view_options(&create.options)?;
     // Lowered as written, so that errors point into the statement; then as it is stored.
-    sql::lower_view(&create.query, &catalog, max_iterations).map_err(|error| error.locate(text))?;
+    sql::lower_bounded_view(&create.query, &catalog, max_iterations).map_err(|error| error.locate(text))?;
     let query = with_column_names(&create.query, &create.columns);
     let qualified = qualified_query(&query, &catalog);
-    let view = sql::lower_view(&qualified, &catalog, max_iterations)?;
+    let view = sql::lower_bounded_view(&qualified, &catalog, max_iterations)?;
     for input in view.inputs.iter().filter_map(|input| catalog.snapshot.relation(input.0)) {
         if let Live::Failed(below) = &input.live {
             return Err(below.failure.clone());

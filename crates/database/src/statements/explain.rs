@@ -37,7 +37,7 @@ pub(super) fn execute(
         }
         ast::Statement::CreateView(create) if create.materialized => {
             let options = view_options(&create.options)?;
-            let view = sql::lower_view(&create.query, &catalog, options.max_iterations);
+            let view = sql::lower_bounded_view(&create.query, &catalog, options.max_iterations);
             let view = view.map_err(|error| error.locate(text))?;
             dataflow::explain(JobId(0), &view.plan)
         }

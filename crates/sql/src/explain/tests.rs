@@ -14,9 +14,7 @@ fn catalog() -> MemoryCatalog {
 
 /// The dataflow of a view. State tables are left out: their numbers say nothing to a reader.
 fn view(text: &str) -> String {
-    let plan = lower_view(&parse_query(text).expect("parses"), &catalog(), crate::ITERATIONS_MAX)
-        .expect("can be maintained")
-        .plan;
+    let plan = lower_view(&parse_query(text).expect("parses"), &catalog()).expect("can be maintained").plan;
     let lines = dataflow::explain(JobId(1), &plan);
     let lines = lines.iter().map(|line| line.split(" state=").next().unwrap_or_default());
     std::iter::once(text).chain(lines).collect::<Vec<_>>().join("\n")
