@@ -34,6 +34,7 @@ fn lowered(text: &str) -> String {
                 format!("project {}", texts.join(", "))
             }
             OperatorSpec::Union => "union".to_owned(),
+            OperatorSpec::Feedback { recursion } => format!("feedback to {recursion}"),
             OperatorSpec::Aggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates
                     .iter()

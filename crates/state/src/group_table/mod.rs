@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use changelog::{Accumulator, ChangeBatch, RowCodec, RowError, StateTableId};
+use changelog::{Accumulator, ChangeBatch, Epoch, RowCodec, RowError, StateTableId};
 use parking_lot::RwLock;
 
 use crate::loading::Loading;
