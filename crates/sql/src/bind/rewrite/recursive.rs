@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 use crate::{SqlError, identifier};
 
 /// The alias of a recursive term as it was written.
-pub const RECURSIVE_TERM: &str = "recursive term\u{1}";
+pub const RECURSIVE_TERM: &str = "recursive term";
 
 /// Checks and prepares all WITH RECURSIVE clauses of a query.
 ///
