@@ -78,7 +78,7 @@ impl Walk {
             column_count: 3,
         };
         let recursion = plan.node(OperatorSpec::Keyed(Arc::new(spec)), &[base], 3);
-        let followed = plan.filter(recursion, Greater { column: 1, bound: self.above });
+        let followed = plan.filter(recursion, Greater::new(1, self.above));
         let join = Join {
             kind: JoinKind::Inner,
             keys: [vec![2], vec![0]],

@@ -103,11 +103,12 @@ fn detach_query(
             return Err(unsupported("a reference to an outer query in WITH RECURSIVE"));
         }
     }
-    let term = with_work_table(Arc::unwrap_or_clone(recursive_term), &name, &columns)?;
-    let base = Arc::unwrap_or_clone(static_term);
-    if has_foreign_work_table(&base)? || has_foreign_work_table(&term)? {
+    if names_other_query(&static_term, &mut Vec::new())? || names_other_query(&recursive_term, &mut vec![name.clone()])?
+    {
         return Err(unsupported("WITH RECURSIVE that refers to a recursive query around it"));
     }
+    let term = with_work_table(Arc::unwrap_or_clone(recursive_term), &name, &columns)?;
+    let base = Arc::unwrap_or_clone(static_term);
     let named = |plan: LogicalPlan, number: Expr, skipped: usize| {
         let values = all_columns(plan.schema()).into_iter().skip(skipped);
         let values = values.zip(columns.fields().iter().skip(1)).map(|(value, field)| value.alias(field.name()));
@@ -149,34 +150,31 @@ fn with_work_table(plan: LogicalPlan, name: &str, columns: &SchemaRef) -> Result
     .map(|t| t.data)
 }
 
-/// Whether there is a reference to a recursive query that is not within the plan.
-fn has_foreign_work_table(plan: &LogicalPlan) -> Result<bool> {
-    fn look(plan: &LogicalPlan, known: &mut Vec<String>) -> Result<bool> {
-        if let LogicalPlan::RecursiveQuery(query) = plan {
-            let in_base = look(&query.static_term, known)?;
-            known.push(query.name.clone());
-            let found = in_base || look(&query.recursive_term, known)?;
-            known.pop();
-            return Ok(found);
-        }
-        if let LogicalPlan::TableScan(scan) = plan
-            && work_table_name(scan).is_some_and(|name| !known.contains(&name))
-        {
+/// Whether a plan refers to a recursive query that is not within it, nor among the `known` ones.
+fn names_other_query(plan: &LogicalPlan, known: &mut Vec<String>) -> Result<bool> {
+    if let LogicalPlan::RecursiveQuery(query) = plan {
+        let in_base = names_other_query(&query.static_term, known)?;
+        known.push(query.name.clone());
+        let found = in_base || names_other_query(&query.recursive_term, known)?;
+        known.pop();
+        return Ok(found);
+    }
+    if let LogicalPlan::TableScan(scan) = plan
+        && (is_work_table(scan) || work_table_name(scan).is_some_and(|name| !known.contains(&name)))
+    {
+        return Ok(true);
+    }
+    for input in plan.inputs() {
+        if names_other_query(input, known)? {
             return Ok(true);
         }
-        for input in plan.inputs() {
-            if look(input, known)? {
-                return Ok(true);
-            }
-        }
-        let mut found = false;
-        plan.apply_subqueries(|subquery| {
-            found |= look(subquery, known)?;
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        Ok(found)
     }
-    look(plan, &mut Vec::new())
+    let mut found = false;
+    plan.apply_subqueries(|subquery| {
+        found |= names_other_query(subquery, known)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 fn names_outer_columns(plan: &LogicalPlan) -> Result<bool> {
