@@ -162,13 +162,29 @@ impl Elements {
         codec.decode(plain).unwrap_or_else(|_| nulls())
     }
 
+    /// Whether equal values have equal keys. Those of 1 month and of 30 days differ behind the part that orders them.
+    pub(super) fn has_key_per_value(&self) -> bool {
+        match self {
+            Elements::Sorted { order, .. } => order.iter().all(|key| !has_own_order(&key.data_type)),
+            _ => true,
+        }
+    }
+
+    /// Whether two keys are equal by what orders them.
+    pub(super) fn are_equal(&self, a: KeyRef<'_>, b: KeyRef<'_>) -> bool {
+        match (self, a, b) {
+            (Elements::Sorted { .. }, KeyRef::Bytes(a), KeyRef::Bytes(b)) => ordered_part(a) == ordered_part(b),
+            _ => a == b,
+        }
+    }
+
     /// The row bytes within a key.
     fn row_bytes<'a>(&self, key: KeyRef<'a>) -> Option<&'a [u8]> {
         let KeyRef::Bytes(bytes) = key else { return None };
         match self {
             Elements::Sorted { .. } => {
-                let (rest, length) = bytes.split_last_chunk::<4>()?;
-                rest.get(u32::from_be_bytes(*length) as usize..)
+                let length = ordered_part(bytes)?.len();
+                bytes.get(length..bytes.len() - 4)
             }
             _ => Some(bytes),
         }
@@ -188,6 +204,12 @@ impl Elements {
             }
         }
     }
+}
+
+/// What orders a key in the order of sort keys.
+fn ordered_part(key: &[u8]) -> Option<&[u8]> {
+    let (rest, length) = key.split_last_chunk::<4>()?;
+    rest.get(..u32::from_be_bytes(*length) as usize)
 }
 
 /// The tag of a NULL that is above all values.

@@ -194,9 +194,24 @@ impl ValueSets {
         self.find(slot, CountedSet::last, CountedSet::last)
     }
 
-    /// The first of the most frequent values.
+    /// The first of the most frequent values. Keys of equal values lie side by side and count together.
     pub(super) fn most_frequent(&self, slot: u32) -> Option<KeyRef<'_>> {
-        self.find(slot, CountedSet::most_frequent, CountedSet::most_frequent)
+        if self.elements.has_key_per_value() {
+            return self.find(slot, CountedSet::most_frequent, CountedSet::most_frequent);
+        }
+        let (mut best, mut run) = (None, None);
+        self.for_each(slot, |key, count| {
+            let (first, total) = match run {
+                Some((first, total)) if self.elements.are_equal(first, key) => (first, total + count),
+                _ => (key, count),
+            };
+            run = Some((first, total));
+            if best.is_none_or(|(_, most)| total > most) {
+                best = run;
+            }
+            ControlFlow::Continue(())
+        });
+        best.map(|(key, _)| key)
     }
 
     /// About the values below those of a column's only row, and how often that is there itself.
