@@ -9,7 +9,6 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::sqlparser::ast;
 use std::collections::HashSet;
@@ -17,6 +16,7 @@ use std::sync::Arc;
 
 use crate::bind::{Bound, bind_view_query, failure, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
+use crate::rules::push_filter::PushFilter;
 use crate::rules::recursion::{self, Term};
 use crate::rules::{cross_join, decorrelate, distinct_on, guard, ordered_limit};
 use crate::{Catalog, SqlError};
@@ -108,7 +108,7 @@ fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(cross_join::OrderJoins::default()),
         Arc::new(EliminateOuterJoin::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(PushFilter::default()),
     ];
     guard::order_filters(Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?)
 }
