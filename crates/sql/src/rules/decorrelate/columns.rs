@@ -87,9 +87,15 @@ pub fn expr_names(expr: &Expr, outer: &[Column]) -> bool {
     named.unwrap_or(true)
 }
 
-/// A column of a relation that decorrelation made.
-pub fn column_of(relation: &str, name: &str) -> Column {
-    Column::new(Some(TableReference::bare(relation)), name)
+/// The n-th column of a relation that decorrelation made. Its name has a space: a user's column of the same name that stands
+/// beside it without a relation would make both ambiguous.
+pub fn made_column(relation: &str, place: usize) -> Column {
+    Column::new(Some(TableReference::bare(relation)), format!("{relation} {place}"))
+}
+
+/// A column under the name of another.
+pub fn renamed_to(column: &Column, name: Column) -> Expr {
+    Expr::Column(column.clone()).alias_qualified(name.relation, name.name)
 }
 
 /// The expression with outer columns that the schema has as columns of it.

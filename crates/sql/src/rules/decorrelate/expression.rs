@@ -18,7 +18,9 @@ use datafusion::logical_expr::{
 };
 use functions::SINGLE_VALUE;
 
-use super::columns::{Domain, all_columns, as_own, column_of, distinct, join, outer_columns, project, same};
+use super::columns::{
+    Domain, all_columns, as_own, distinct, join, made_column, outer_columns, project, renamed_to, same,
+};
 use super::{Decorrelation, has_subquery, unsupported};
 use crate::SqlError;
 use crate::bind::{failure, registry, visit_expressions};
@@ -207,7 +209,7 @@ impl Decorrelation {
 
     /// The plan with a column that says whether there is a row that meets the conditions.
     fn mark(&mut self, plan: LogicalPlan, rows: LogicalPlan, conditions: Vec<Expr>) -> Result<(LogicalPlan, Expr)> {
-        let mark = column_of(&self.name("exists"), "mark");
+        let mark = made_column(&self.name("exists"), 0);
         let mut columns = all_columns(plan.schema());
         let marked = join(plan, rows, JoinType::LeftMark, conditions)?;
         if let Some(found) = marked.schema().columns().pop() {
@@ -259,7 +261,7 @@ impl Decorrelation {
                         taken.push(column.clone());
                         taken.len() - 1
                     });
-                    Ok(Transformed::yes(Expr::Column(column_of(alias, &format!("c{place}")))))
+                    Ok(Transformed::yes(Expr::Column(made_column(alias, place))))
                 }
                 _ => Ok(Transformed::no(part)),
             });
@@ -272,8 +274,7 @@ impl Decorrelation {
             renamed.push(as_own(rename(condition)?, plan.schema())?);
         }
         let columns = taken.iter().enumerate();
-        let columns =
-            columns.map(|(place, c)| Expr::Column(c.clone()).alias_qualified(Some(alias), format!("c{place}")));
+        let columns = columns.map(|(place, c)| renamed_to(c, made_column(alias, place)));
         let rows = project(rows, columns.collect())?;
         Ok(Joinable { rows, conditions: renamed, value })
     }
@@ -284,17 +285,14 @@ impl Decorrelation {
         let mut columns = Vec::with_capacity(outer.len());
         let mut exprs = Vec::with_capacity(outer.len().max(1));
         for column in outer {
-            let mut name = column.name.clone();
-            if columns.iter().any(|(_, own): &(Column, Column)| own.name == name) {
-                name = format!("{name}{}", columns.len());
-            }
-            exprs.push(Expr::Column(column.clone()).alias_qualified(Some(relation.as_str()), name.as_str()));
-            columns.push((column, column_of(&relation, &name)));
+            let own = made_column(&relation, columns.len());
+            exprs.push(renamed_to(&column, own.clone()));
+            columns.push((column, own));
         }
         if for_existence && columns.is_empty() {
-            let name = "exists";
-            exprs.push(lit(true).alias_qualified(Some(relation.as_str()), name));
-            columns.push((column_of(&relation, name), column_of(&relation, name)));
+            let own = made_column(&relation, 0);
+            exprs.push(lit(true).alias_qualified(own.relation.clone(), own.name.clone()));
+            columns.push((own.clone(), own));
         }
         Ok(Domain { plan: distinct(project(plan.clone(), exprs)?), columns })
     }
@@ -330,14 +328,14 @@ impl Decorrelation {
         let columns = rows.schema().columns();
         let alias = self.name("subquery");
         let names = columns.iter().enumerate();
-        let names = names.map(|(n, c)| Expr::Column(c.clone()).alias_qualified(Some(alias.as_str()), format!("c{n}")));
+        let names = names.map(|(place, c)| renamed_to(c, made_column(&alias, place)));
         let rows = project(rows, names.collect())?;
         let mut conditions = Vec::new();
         for (place, (outer, _)) in domain.columns.iter().enumerate().filter(|_| is_correlated) {
-            let own = column_of(&alias, &format!("c{place}"));
+            let own = made_column(&alias, place);
             conditions.push(same(Expr::Column(outer.clone()), Expr::Column(own)));
         }
-        let value = Expr::Column(column_of(&alias, &format!("c{}", columns.len() - 1)));
+        let value = Expr::Column(made_column(&alias, columns.len() - 1));
         Ok((join(plan, rows, kind, conditions)?, value))
     }
 

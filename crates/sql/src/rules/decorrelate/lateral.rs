@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::{Expr, Filter, Join, JoinType, LogicalPlan, SubqueryAlias};
 
-use super::columns::{Domain, all_columns, as_own, column_of, conditions_of, join, outer_columns, project, same};
+use super::columns::{Domain, all_columns, as_own, conditions_of, join, made_column, outer_columns, project, same};
 use super::{Decorrelation, table_function, unsupported};
 use crate::bind::FunctionTable;
 
@@ -81,7 +81,7 @@ impl Decorrelation {
         let mut exprs = Vec::new();
         let mut restored = Vec::new();
         for (place, (qualifier, field)) in plan.schema().iter().enumerate() {
-            let own = column_of(&relation, &format!("{}{place}", field.name()));
+            let own = made_column(&relation, place);
             let column = Expr::from((qualifier, field));
             exprs.push(column.clone().alias_qualified(own.relation.clone(), own.name.clone()));
             restored.push(Expr::Column(own.clone()).alias_qualified(qualifier.cloned(), field.name()));

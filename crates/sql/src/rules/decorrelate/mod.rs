@@ -32,7 +32,7 @@ pub use dependent::grouping_sets_of;
 use crate::SqlError;
 use crate::bind::{FunctionTable, failure, recompute_schemas};
 pub use columns::{all_columns, project};
-use columns::{column_of, columns_in, conditions_of, join};
+use columns::{columns_in, conditions_of, join, made_column};
 
 /// The plan without subqueries.
 ///
@@ -69,7 +69,7 @@ impl Decorrelation {
     /// Other columns for those of a domain.
     fn fresh(&mut self, domain: &columns::Domain) -> Vec<Column> {
         let relation = self.name("outer");
-        (0..domain.columns.len()).map(|place| column_of(&relation, &format!("c{place}"))).collect()
+        (0..domain.columns.len()).map(|place| made_column(&relation, place)).collect()
     }
 
     fn rewrite(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, JoinType,
 
 use super::Decorrelation;
 use super::columns::{
-    all_columns, as_own, column_of, columns_in, conditions_of, expr_names, join, plan_names, project, replace_columns,
+    all_columns, as_own, columns_in, conditions_of, expr_names, join, made_column, plan_names, project, replace_columns,
 };
 use crate::rules::fallible::is_fallible;
 
@@ -103,7 +103,7 @@ impl Decorrelation {
                 kept.push(column);
             }
         }
-        let name = |place: usize| column_of(&relation, &format!("c{place}"));
+        let name = |place: usize| made_column(&relation, place);
         let mut renamed = Vec::with_capacity(conditions.len());
         for condition in conditions {
             renamed.push(replace_columns(condition, &|column| kept.iter().position(|c| c == column).map(name))?);
@@ -163,7 +163,7 @@ impl Decorrelation {
             return Ok(None);
         }
         let alias = self.name("subquery");
-        let name = |place: usize| column_of(&alias, &format!("c{place}"));
+        let name = |place: usize| made_column(&alias, place);
         let keys = pairs.iter().enumerate().map(|(n, (key, _))| {
             let to = name(n);
             key.clone().alias_qualified(to.relation, to.name)
