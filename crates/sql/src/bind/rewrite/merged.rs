@@ -53,18 +53,27 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Rewrites a SELECT if the planner would take its joins' common columns for other ones.
+/// Rewrites a SELECT whose joins have common columns.
 ///
 /// # Errors
 /// 0A000 where the common columns, or whose they are, cannot be seen from the text and the catalog.
 pub fn merge_columns(select: &mut Select, names: &Names<'_>) -> Result<(), SqlError> {
-    if !is_changed(select) {
+    let mut joins = select.from.iter().flat_map(|table| &table.joins);
+    if !joins.any(|join| has_common(&join.join_operator)) {
         return Ok(());
     }
-    let mut chains = Vec::with_capacity(select.from.len());
-    for table in &mut select.from {
-        chains.push(chain(table, names)?);
-    }
+    let mut from = select.from.clone();
+    let chains = from.iter_mut().map(|table| chain(table, names)).collect::<Result<Vec<_>, _>>();
+    let chains = match (chains, is_changed(select)) {
+        (Ok(chains), true) => {
+            select.from = from;
+            chains
+        }
+        (Err(error), true) => return Err(error),
+        // The planner joins them right, but does not find the type of a bare name in an operator's arguments.
+        (Ok(chains), false) => chains,
+        (Err(_), false) => return Ok(()),
+    };
     let mut projection = Vec::with_capacity(select.projection.len());
     for item in std::mem::take(&mut select.projection) {
         match item {
@@ -109,6 +118,19 @@ impl Output {
                 vec![SelectItem::QualifiedWildcard(kind, options)]
             }
         }
+    }
+}
+
+fn has_common(operator: &JoinOperator) -> bool {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => is_common(constraint),
+        _ => false,
     }
 }
 
