@@ -14,7 +14,7 @@ use crate::wire::Wire;
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// Address space that a server may have, in KiB: one that grows out of hand ends, and does not take the machine with it.
-const ADDRESS_SPACE_KIB: u64 = 12 << 20;
+const ADDRESS_SPACE_KIB: u64 = 9 << 20;
 
 /// How a server is started.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@
 //!    record chosen by the seed, and before views are compared.
 //! 3. Before each DROP and at the end, every materialized view is compared with its query run as a one-off query.
 //!
+//! In the weather `views-first` the file's queries are views before there are rows (`views_first`).
+//!
 //! In the weather `reference` the file runs on PostgreSQL 15 itself, with materialized views made plain views, so that
 //! expectations are PostgreSQL's word and not ours. What PostgreSQL can't know stands under `skipif reference`, or
 //! the file says `# keyfold only` in its first line.
@@ -15,6 +17,7 @@
 mod session;
 mod update;
 mod views;
+mod views_first;
 
 pub use session::with_plain_views;
 pub use update::update_file;
@@ -33,6 +36,7 @@ use crate::postgres::Postgres;
 use crate::sql_text::words;
 use session::Session;
 use views::Views;
+use views_first::ViewsFirst;
 
 /// How the server lives while a file runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +49,21 @@ pub enum Weather {
     InMemory,
     /// Killed in the middle and started again with another number of workers.
     Killed,
+    /// Each query is a materialized view before there are rows, and must be empty after all are deleted.
+    ViewsFirst,
     /// PostgreSQL 15 instead of Keyfold.
     Reference,
 }
 
 /// All weathers.
-pub const WEATHERS: [Weather; 5] =
-    [Weather::OneWorker, Weather::FourWorkers, Weather::InMemory, Weather::Killed, Weather::Reference];
+pub const WEATHERS: [Weather; 6] = [
+    Weather::OneWorker,
+    Weather::FourWorkers,
+    Weather::InMemory,
+    Weather::Killed,
+    Weather::ViewsFirst,
+    Weather::Reference,
+];
 
 impl Weather {
     /// The name in test names.
@@ -62,6 +74,7 @@ impl Weather {
             Weather::FourWorkers => "four-workers",
             Weather::InMemory => "in-memory",
             Weather::Killed => "killed",
+            Weather::ViewsFirst => "views-first",
             Weather::Reference => "reference",
         }
     }
@@ -69,7 +82,7 @@ impl Weather {
     fn options(self) -> KeyfoldOptions {
         KeyfoldOptions {
             workers: if self == Weather::OneWorker { 1 } else { 4 },
-            in_memory: self == Weather::InMemory,
+            in_memory: matches!(self, Weather::InMemory | Weather::ViewsFirst),
             checkpoint_interval: if self == Weather::Killed { "100ms".into() } else { "1s".into() },
             ..KeyfoldOptions::default()
         }
@@ -97,11 +110,18 @@ pub fn files() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// What a file says that looks at which relations there are; it would see the views of its own queries.
+const LOOKS_AT_CATALOG: [&str; 6] = ["sys.", "pg_catalog", "pg_class", "information_schema", "\nSHOW ", "\nEXPLAIN "];
+
 /// Whether the file makes sense in the weather: PostgreSQL can't run what is ours alone.
 #[must_use]
 pub fn applies(file: &Path, weather: Weather) -> bool {
-    let first = std::fs::read_to_string(file).unwrap_or_default();
-    weather != Weather::Reference || !first.starts_with("# keyfold only")
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    match weather {
+        Weather::Reference => !text.starts_with("# keyfold only"),
+        Weather::ViewsFirst => !LOOKS_AT_CATALOG.iter().any(|part| text.contains(part)),
+        _ => true,
+    }
 }
 
 /// Runs a file in a weather.
@@ -117,6 +137,11 @@ pub async fn run_file(file: &Path, weather: Weather, seed: u64) -> Result<()> {
     }
     let server = Arc::new(Mutex::new(Keyfold::start(weather.options()).await?));
     let port = server.lock().await.port();
+    if weather == Weather::ViewsFirst {
+        let (mut runner, wire) = (new_runner(port), server.lock().await.connect().await?);
+        let result = ViewsFirst::new(&mut runner, wire, records).run().await;
+        return end(&server, weather, seed, result.map(drop)).await;
+    }
     let mut run = FileRun {
         kill_before: (weather == Weather::Killed).then(|| kill_place(&records, seed)),
         server,
@@ -125,7 +150,12 @@ pub async fn run_file(file: &Path, weather: Weather, seed: u64) -> Result<()> {
         settings: Vec::new(),
     };
     let result = run.all(records).await;
-    let mut server = run.server.lock().await;
+    end(&run.server, weather, seed, result).await
+}
+
+/// Ends the server after a file and says with its log what went wrong.
+async fn end(server: &Mutex<Keyfold>, weather: Weather, seed: u64, result: Result<()>) -> Result<()> {
+    let mut server = server.lock().await;
     let crashed = !server.is_running();
     result.with_context(|| {
         format!(

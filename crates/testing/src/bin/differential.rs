@@ -24,6 +24,9 @@ struct Arguments {
     /// Runs for so many minutes with seeds that no campaign had, and writes to docs/ledger.md what it did.
     #[arg(long)]
     campaign: Option<u64>,
+    /// Runs the other programs, too, when one has found a mismatch.
+    #[arg(long)]
+    keep_going: bool,
     /// Programs at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         fault: arguments.fault,
         jobs: arguments.jobs,
         until: None,
-        keeps_going: false,
+        keeps_going: arguments.keep_going,
     };
     let outcome = match arguments.campaign {
         Some(minutes) => run_campaign(&options, minutes),
@@ -54,8 +57,8 @@ fn main() -> ExitCode {
     Postgres::stop_shared();
     match outcome {
         Ok(tally) => {
-            println!("differential: {tally}");
-            ExitCode::SUCCESS
+            println!("differential: {tally}, {} mismatches", tally.mismatches.len());
+            if tally.mismatches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(e) => {
             eprintln!("differential: {e:#}");

@@ -21,18 +21,21 @@ struct Arguments {
     /// Programs after which a fault counts as not caught.
     #[arg(long, default_value_t = 12)]
     programs: usize,
+    /// Faults at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = faults().and_then(|faults| {
         let wanted: Vec<String> = faults.into_iter().filter(|name| name.contains(&arguments.part)).collect();
-        run(&wanted, arguments.seed, arguments.programs)
+        run(&wanted, arguments.seed, arguments.programs, arguments.jobs)
     });
     Postgres::stop_shared();
     match outcome {
         Ok(caught) => {
-            println!("mutations: all {caught} caught");
+            println!("mutations: all {caught} caught, and nothing without a fault");
             ExitCode::SUCCESS
         }
         Err(e) => {

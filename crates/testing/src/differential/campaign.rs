@@ -37,9 +37,6 @@ pub fn run_campaign(options: &DifferentialOptions, minutes: u64) -> Result<Tally
         };
         let tally = run(&part)?;
         write_down(seed, &tally)?;
-        for mismatch in &tally.mismatches {
-            eprintln!("{mismatch}\n");
-        }
         total.add(&tally);
         total.mismatches.extend(tally.mismatches);
     }

@@ -20,8 +20,8 @@ const DEPTH_MAX: usize = 4;
 const KILLED: f64 = 0.07;
 const CHECKPOINTED: f64 = 0.1;
 
-/// One view in so many is also compared by the server itself.
-const CHECKED_SHARE: usize = 10;
+/// One view in so many is also compared by the server itself, which computes its query for that.
+const CHECKED_SHARE: usize = 20;
 
 /// A view.
 struct View {
@@ -160,7 +160,7 @@ impl Program {
                 Ok(rows) => Ok(sorted(rows.iter().map(|r| canonical_row(r, columns)).collect())),
                 Err(failure) => Err(*failure),
             };
-            let checked = (place + epoch * 3).is_multiple_of(CHECKED_SHARE);
+            let checked = (place + epoch * 7).is_multiple_of(CHECKED_SHARE);
             let compared = self.servers.compare(&view.name, columns, &expected, checked).await;
             self.tally.postgres +=
                 compared.with_context(|| format!("epoch {epoch}, {}", self.servers.story(&view.name)))?;
@@ -220,7 +220,7 @@ fn draw_relations(rng: &mut ChaCha8Rng, options: &DifferentialOptions, with_post
         let inputs = query.inputs();
         let of_inputs = |f: fn(&View) -> usize| views.iter().filter(|v| inputs.contains(&v.name)).map(f).max();
         let depth = 1 + of_inputs(|v| v.depth).unwrap_or(0);
-        let late = if rng.random_bool(0.2) { rng.random_range(0..options.epochs.max(1)) / 2 } else { 0 };
+        let late = if rng.random_bool(0.3) { rng.random_range(0..options.epochs.max(1)) / 2 } else { 0 };
         let made_at = late.max(of_inputs(|v| v.made_at).unwrap_or(0));
         let below = views.iter().filter(|v| inputs.contains(&v.name)).flat_map(|v| v.tables.iter().copied());
         let own = (0..tables.len()).filter(|t| inputs.contains(&tables[*t].name));

@@ -97,7 +97,15 @@ impl Queries<'_> {
                 self.expression(kind, &columns, 0)
             })
             .collect();
-        let calls = (0..self.rng.random_range(1..=2)).map(|_| self.window_call(&columns)).collect();
+        let mut calls: Vec<WindowCall> =
+            (0..self.rng.random_range(1..=2)).map(|_| self.window_call(&columns)).collect();
+        // Which of two equal rows comes first is open, but in one window it is the same one for all functions.
+        if let [first, second] = &mut calls[..]
+            && counts_places(first)
+            && counts_places(second)
+        {
+            (second.partition, second.order) = (first.partition.clone(), first.order.clone());
+        }
         Query::Window(Window { source, filter, expressions, calls })
     }
 
@@ -154,14 +162,7 @@ impl Queries<'_> {
             _ => (WindowFunction::Aggregate(self.window_aggregate(columns)), true),
         };
         let frame = if takes_frame && self.rng.random_bool(0.7) { Some(self.frame()) } else { None };
-        let is_open = matches!(
-            function,
-            WindowFunction::Rank
-                | WindowFunction::DenseRank
-                | WindowFunction::PercentRank
-                | WindowFunction::CumeDist
-                | WindowFunction::Aggregate(_)
-        );
+        let is_open = is_open(&function);
         let counts_rows = frame.as_ref().is_some_and(|f| f.unit == FrameUnit::Rows);
         let mut order = self.order(columns, !is_open || counts_rows);
         let partition = self.partition(columns);
@@ -229,6 +230,24 @@ impl Queries<'_> {
         let filter = if self.rng.random_bool(0.15) { Some(self.condition(columns, 0)) } else { None };
         Call { function, argument, second: None, order: Vec::new(), distinct: false, filter }
     }
+}
+
+/// Whether equal rows may get different values.
+fn counts_places(call: &WindowCall) -> bool {
+    let counts_rows = call.frame.as_ref().is_some_and(|f| f.unit == FrameUnit::Rows);
+    counts_rows || !is_open(&call.function)
+}
+
+/// Whether rows that the order leaves equal get the same value.
+fn is_open(function: &WindowFunction) -> bool {
+    matches!(
+        function,
+        WindowFunction::Rank
+            | WindowFunction::DenseRank
+            | WindowFunction::PercentRank
+            | WindowFunction::CumeDist
+            | WindowFunction::Aggregate(_)
+    )
 }
 
 fn has_offset(frame: &Frame) -> bool {

@@ -145,7 +145,7 @@ impl Queries<'_> {
         let (source, inner) = self.subquery_source();
         let filter = self.correlation(columns, &inner);
         match self.rng.random_range(0..10) {
-            0..4 => {
+            0..3 => {
                 let plain =
                     Plain { source, filter, expressions: vec![Expression::Literal(Value::Integer(1), Type::Integer)] };
                 Expression::Exists(self.rng.random(), Box::new(self.nested(Query::Plain(plain))))
@@ -155,7 +155,7 @@ impl Queries<'_> {
                 let plain = Plain { source, filter, expressions: vec![Expression::Column(other)] };
                 let query = if self.rng.random_bool(0.2) { Query::Distinct(plain) } else { Query::Plain(plain) };
                 let (nested, value) = (Box::new(self.nested(query)), Box::new(Expression::Column(own)));
-                if choice < 9 {
+                if choice < 7 {
                     return Expression::InQuery(value, self.rng.random_bool(0.5), nested);
                 }
                 Expression::Quantified(self.comparison(), self.rng.random(), value, nested)
