@@ -47,12 +47,15 @@ pub struct ViewsFirst<'a> {
     /// The file's tables.
     tables: Vec<String>,
     compared: Compared,
+    /// Whether the session's time zone is not that of views, which is UTC.
+    elsewhere: bool,
 }
 
 impl<'a> ViewsFirst<'a> {
     /// A file that is to be run by a runner, and a session to the same server.
     pub fn new(runner: &'a mut FileRunner, wire: Wire, records: Vec<TestRecord>) -> ViewsFirst<'a> {
-        ViewsFirst { runner, wire, records, made: Vec::new(), tables: Vec::new(), compared: Compared::default() }
+        let compared = Compared::default();
+        ViewsFirst { runner, wire, records, made: Vec::new(), tables: Vec::new(), compared, elsewhere: false }
     }
 
     /// Runs the file.
@@ -80,7 +83,14 @@ impl<'a> ViewsFirst<'a> {
             match first[..] {
                 ["begin" | "start", ..] if succeeded => in_transaction = true,
                 ["commit" | "rollback" | "end" | "abort", ..] => in_transaction = false,
-                ["set" | "reset", ..] if succeeded && !in_transaction => drop(self.wire.run(&sql).await?),
+                ["set" | "reset", ..] if succeeded && !in_transaction => {
+                    self.wire.run(&sql).await?;
+                    let lower = sql.to_lowercase();
+                    let names_zone = lower.contains("timezone") || lower.contains("time zone");
+                    if names_zone || lower.contains("reset all") {
+                        self.elsewhere = names_zone && !lower.contains("utc");
+                    }
+                }
                 ["create", "table"] if succeeded => self.tables.extend(names_after(&sql, "table")),
                 ["drop", "table"] if succeeded => {
                     let dropped = names_after(&sql, "table");
@@ -90,7 +100,7 @@ impl<'a> ViewsFirst<'a> {
             }
             if succeeded && !in_transaction {
                 self.compare(place).await?;
-                if is_boundary && !self.goes_on(place) {
+                if is_boundary && !self.elsewhere && !self.goes_on(place) {
                     self.make_views(place).await?;
                 }
             }
