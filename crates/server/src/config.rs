@@ -125,10 +125,14 @@ pub enum ConfigError {
 impl ServeOptions {
     /// Puts the levels together: `flags` over the environment over the file `config`.
     pub fn load(flags: &Settings, config: Option<&Path>) -> Result<Self, ConfigError> {
-        let settings = merge(flags, config)?;
-        let password = match &settings.password_file {
-            Some(path) => Some(first_line(path)?),
-            None => std::env::var("KEYFOLD_PASSWORD").ok(),
+        let levels = [flags.clone(), extract(environment())?, file(config)?];
+        let mut settings = merge(&levels)?;
+        (settings.data_dir, settings.in_memory) = store(&levels)?;
+        let written = std::env::var("KEYFOLD_PASSWORD").ok();
+        let password = match (&levels[0].password_file, written, &settings.password_file) {
+            (None, Some(password), _) => Some(password),
+            (Some(path), ..) | (None, None, Some(path)) => Some(first_line(path)?),
+            (None, None, None) => None,
         };
         Self::check(settings, password)
     }
@@ -170,15 +174,16 @@ impl ServeOptions {
     }
 }
 
-fn merge(flags: &Settings, config: Option<&Path>) -> Result<Settings, ConfigError> {
-    let mut figment = Figment::new();
-    if let Some(path) = config {
-        // Keys may be written as the flags are, with hyphens.
-        let file: BTreeMap<String, Value> = Figment::from(Toml::file_exact(path)).extract().map_err(Box::new)?;
-        let file: BTreeMap<String, Value> =
-            file.into_iter().map(|(key, value)| (key.replace('-', "_"), value)).collect();
-        figment = figment.merge(Serialized::defaults(file));
-    }
+/// The settings of the file; keys may be written as the flags are, with hyphens.
+fn file(config: Option<&Path>) -> Result<Settings, ConfigError> {
+    let Some(path) = config else { return Ok(Settings::default()) };
+    let values: BTreeMap<String, Value> = Figment::from(Toml::file_exact(path)).extract().map_err(Box::new)?;
+    let values: BTreeMap<String, Value> =
+        values.into_iter().map(|(key, value)| (key.replace('-', "_"), value)).collect();
+    extract(Figment::from(Serialized::defaults(values)))
+}
+
+fn environment() -> Figment {
     let known = [
         "data_dir",
         "in_memory",
@@ -190,11 +195,31 @@ fn merge(flags: &Settings, config: Option<&Path>) -> Result<Settings, ConfigErro
         "log_format",
         "password_file",
     ];
-    figment
-        .merge(Env::prefixed("KEYFOLD_").only(&known))
-        .merge(Serialized::defaults(flags))
-        .extract()
-        .map_err(|error| ConfigError::Read(Box::new(error)))
+    Figment::from(Env::prefixed("KEYFOLD_").only(&known))
+}
+
+/// The levels put together, the first one on top.
+fn merge(levels: &[Settings]) -> Result<Settings, ConfigError> {
+    extract(levels.iter().rev().fold(Figment::new(), |below, level| below.merge(Serialized::defaults(level))))
+}
+
+fn extract(figment: Figment) -> Result<Settings, ConfigError> {
+    figment.extract().map_err(|error| ConfigError::Read(Box::new(error)))
+}
+
+/// Directory and `--in-memory` of the topmost level that says where data goes: each of them hides both below.
+fn store(levels: &[Settings]) -> Result<(Option<PathBuf>, Option<bool>), ConfigError> {
+    let mut in_memory = None;
+    for level in levels {
+        in_memory = in_memory.or(level.in_memory);
+        match (&level.data_dir, level.in_memory) {
+            (Some(_), Some(true)) => return Err(ConfigError::TwoStores),
+            (Some(directory), _) => return Ok((Some(directory.clone()), Some(false))),
+            (None, _) if in_memory == Some(true) => return Ok((None, Some(true))),
+            (None, _) => {}
+        }
+    }
+    Ok((None, in_memory))
 }
 
 fn first_line(path: &Path) -> Result<String, ConfigError> {
@@ -317,6 +342,19 @@ mod tests {
     }
 
     #[test]
+    fn a_place_for_data_hides_those_below() {
+        let directory = || Settings { data_dir: Some("d".into()), ..Settings::default() };
+        let memory = |value| Settings { in_memory: Some(value), ..Settings::default() };
+        let none = Settings::default;
+        assert_eq!(store(&[memory(true), none(), directory()]).unwrap(), (None, Some(true)));
+        assert_eq!(store(&[directory(), memory(true), none()]).unwrap(), (Some("d".into()), Some(false)));
+        assert_eq!(store(&[memory(false), memory(true), directory()]).unwrap(), (Some("d".into()), Some(false)));
+        assert_eq!(store(&[none(), none(), none()]).unwrap(), (None, None));
+        let both = Settings { in_memory: Some(true), ..directory() };
+        assert!(matches!(store(&[none(), both, none()]), Err(ConfigError::TwoStores)));
+    }
+
+    #[test]
     fn sizes_and_durations() {
         assert_eq!("4GiB".parse(), Ok(ByteSize(4 << 30)));
         assert_eq!("1.5 kb".parse(), Ok(ByteSize(1500)));
@@ -355,12 +393,12 @@ mod tests {
         std::fs::write(&path, "workers = 3\ndata-dir = '/tmp/x'\ncheckpoint_interval = '2s'\nmemory-limit = 5000\n")
             .expect("a file");
         let flags = Settings { workers: Some(4), ..Settings::default() };
-        let merged = merge(&flags, Some(&path)).expect("valid settings");
+        let merged = merge(&[flags, file(Some(&path)).expect("a valid file")]).expect("valid settings");
         assert_eq!(merged.workers, Some(4));
         assert_eq!(merged.data_dir, Some("/tmp/x".into()));
         assert_eq!(merged.checkpoint_interval, Some(Interval(Duration::from_secs(2))));
         assert_eq!(merged.memory_limit, Some(ByteSize(5000)));
         std::fs::write(&path, "wrokers = 3").expect("a file");
-        assert!(merge(&flags, Some(&path)).is_err());
+        assert!(file(Some(&path)).is_err());
     }
 }

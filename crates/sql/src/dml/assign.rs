@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::cast::as_string_array;
 use datafusion::common::{DFSchema, Result};
@@ -35,9 +35,12 @@ pub fn assign(expr: Expr, column: &Field, coercion: &Coercion, schema: &DFSchema
     match target.length_max() {
         None => coercion.cast(expr, &target, schema),
         Some(length_max) => {
-            let text = coercion.cast(expr, &SqlType::new(DataType::Utf8), schema)?;
+            let text = SqlType::new(DataType::Utf8);
+            let text = if target.is_array() { text.array() } else { text };
+            let text = coercion.cast(expr, &text, schema)?;
             let signature = Signature::any(1, Volatility::Immutable);
-            let check = Length { type_name: target.name(), length_max, signature };
+            let type_name = target.element().unwrap_or(target).name();
+            let check = Length { type_name, length_max, signature };
             Ok(Arc::new(ScalarUDF::new_from_impl(check)).call(vec![text]))
         }
     }
@@ -61,7 +64,7 @@ fn is_assignable(source: &SqlType, target: &SqlType) -> bool {
     }
 }
 
-/// Lets text through that is no longer than the column allows; spaces beyond that are cut off.
+/// Lets text, or arrays of it, through that is no longer than the column allows; spaces beyond that are cut off.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Length {
     type_name: String,
@@ -78,24 +81,32 @@ impl ScalarUDFImpl for Length {
         &self.signature
     }
 
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments[0].clone())
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let text = arguments.args[0].to_array(arguments.number_rows)?;
-        let text = as_string_array(&text)?;
-        let fits = (0..text.len()).all(|n| text.is_null(n) || text.value(n).len() <= self.length_max);
-        if fits {
-            return Ok(ColumnarValue::Array(Arc::new(text.clone())));
-        }
-        let checked: StringArray =
-            text.iter().map(|value| value.map(|v| self.check(v)).transpose()).collect::<Result<_>>()?;
-        Ok(ColumnarValue::Array(Arc::new(checked)))
+        let values = arguments.args[0].to_array(arguments.number_rows)?;
+        let DataType::List(item) = values.data_type() else { return Ok(ColumnarValue::Array(self.checked(&values)?)) };
+        let list = values.as_list::<i32>();
+        let items = self.checked(list.values())?;
+        let list = ListArray::try_new(Arc::clone(item), list.offsets().clone(), items, list.nulls().cloned())?;
+        Ok(ColumnarValue::Array(Arc::new(list)))
     }
 }
 
 impl Length {
+    fn checked(&self, text: &ArrayRef) -> Result<ArrayRef> {
+        let text = as_string_array(text)?;
+        let fits = (0..text.len()).all(|n| text.is_null(n) || text.value(n).len() <= self.length_max);
+        if fits {
+            return Ok(Arc::new(text.clone()));
+        }
+        let checked: StringArray =
+            text.iter().map(|value| value.map(|v| self.check(v)).transpose()).collect::<Result<_>>()?;
+        Ok(Arc::new(checked))
+    }
+
     fn check<'a>(&self, value: &'a str) -> Result<&'a str> {
         match value.char_indices().nth(self.length_max) {
             None => Ok(value),

@@ -43,10 +43,14 @@ fn delete_once(
     parameter_types: &[Option<SqlType>],
 ) -> Result<(DeletePlan, bool), SqlError> {
     let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+    target::refuse_limit("DELETE", !delete.order_by.is_empty(), delete.limit.is_some())?;
     let [table] = tables.as_slice() else { return Err(SqlError::unsupported("DELETE from several tables")) };
     let TableFactor::Table { name, alias, .. } = &table.relation else {
         return Err(SqlError::unsupported("DELETE from anything but a table"));
     };
+    if !table.joins.is_empty() {
+        return Err(SqlError::syntax("DELETE takes one table; others stand in USING"));
+    }
     let relation = target::table(name, catalog)?;
     let binder = Binder::new(catalog, parameter_types);
     let alias = alias.as_ref().map(|a| &a.name);

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::assign::assign;
 use super::row_expressions::RowExpressions;
-use crate::bind::{Binder, Coercion, failure, from_plan_error, is_unknown, rewrite_expression, rewrite_query};
+use crate::bind::{
+    Binder, Coercion, failure, from_plan_error, is_unknown, result_schema, rewrite_expression, rewrite_query,
+};
 use crate::{Catalog, Relation, RelationKind, SqlError, SqlType, identifier, name_parts};
 
 /// The table of this name.
@@ -78,6 +80,17 @@ pub fn default_tree(relation: &Relation, place: usize) -> Result<ast::Expr, SqlE
         Some(text) => crate::parse_expression(text),
         None => Ok(ast::Expr::value(ast::Value::Null)),
     }
+}
+
+/// Refuses what other systems have in statements that change rows: it would be no error to change more rows than were meant.
+pub fn refuse_limit(statement: &str, order_by: bool, limit: bool) -> Result<(), SqlError> {
+    let word = match (order_by, limit) {
+        (true, _) => "ORDER BY",
+        (false, true) => "LIMIT",
+        (false, false) => return Ok(()),
+    };
+    Err(SqlError::syntax(format!("{statement} has no {word}"))
+        .with_hint("Choose the rows in WHERE: key IN (SELECT key FROM … ORDER BY … LIMIT …)."))
 }
 
 /// Whether an expression is the word DEFAULT.
@@ -173,8 +186,10 @@ pub fn returning(
     let convert = |e| from_plan_error(&e, &query);
     let plan = binder.plan_query(rewritten).map_err(convert)?;
     let plan = binder.resolve(plan).map_err(convert)?;
+    let shown = result_schema(&plan);
     let (expressions, input) = over_rows(plan, relation.columns.fields().len())?;
-    RowExpressions::new(expressions, input, binder.options()).map(Some).map_err(convert)
+    let named = expressions.into_iter().zip(shown.fields()).map(|(e, field)| e.unalias().alias(field.name()));
+    RowExpressions::new(named.collect(), input, binder.options()).map(Some).map_err(convert)
 }
 
 /// The expressions of a plan that does nothing but compute columns from rows of `width` columns.

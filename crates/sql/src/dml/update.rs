@@ -47,6 +47,7 @@ fn update_once(
     catalog: &dyn Catalog,
     parameter_types: &[Option<SqlType>],
 ) -> Result<(UpdatePlan, bool), SqlError> {
+    target::refuse_limit("UPDATE", !update.order_by.is_empty(), update.limit.is_some())?;
     let TableFactor::Table { name, alias, .. } = &update.table.relation else {
         return Err(SqlError::unsupported("UPDATE of anything but a table"));
     };

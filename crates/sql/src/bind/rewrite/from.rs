@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
-    TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, SetExpr, Spanned, TableAlias,
+    TableAliasColumnDef, TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
 };
 
 use super::operator::call;
@@ -13,6 +13,16 @@ use crate::{SqlError, identifier};
 
 /// Rewrites one item of FROM.
 pub fn table_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
+    let (TableFactor::Table { sample, .. } | TableFactor::Derived { sample, .. }) = &*factor else {
+        return function_factor(factor);
+    };
+    if sample.is_some() {
+        return Err(SqlError::unsupported("TABLESAMPLE").located(Some(factor.span().start)));
+    }
+    function_factor(factor)
+}
+
+fn function_factor(factor: &mut TableFactor) -> Result<(), SqlError> {
     if let TableFactor::UNNEST { array_exprs, alias, with_ordinality, with_offset: false, .. } = factor {
         let args = array_exprs.drain(..).map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
         let alias = alias.take();

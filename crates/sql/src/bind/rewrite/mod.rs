@@ -179,7 +179,8 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         }
         Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => operator::overlaps(expr),
         Expr::BinaryOp { op, .. } => operator::binary_operator(op),
-        Expr::Collate { expr: inner, .. } => {
+        Expr::Collate { expr: inner, collation } => {
+            name::known_collation(collation)?;
             *expr = take(inner);
             Ok(())
         }

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, OrderByKind, SelectItem, SetExpr, TrimWhereField};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, OrderByKind, SelectItem, SetExpr, Spanned, TrimWhereField};
 
 use super::NAME_MARK;
-use crate::{SqlType, identifier};
+use crate::{SqlError, SqlType, identifier, name_parts};
 
 /// Gives every expression of a SELECT list its name. A name that occurred before gets a number that is not shown.
 pub fn name_columns(items: &mut [SelectItem]) {
@@ -58,6 +58,21 @@ pub fn set_apart_from_order(query: &mut ast::Query) {
             if matches!(&by.expr, Expr::Identifier(ident) if identifier(ident) == name) {
                 by.expr = Expr::Identifier(alias.clone());
             }
+        }
+    }
+}
+
+/// Refuses a collation other than the one there is: text is compared by its bytes.
+pub fn known_collation(name: &ast::ObjectName) -> Result<(), SqlError> {
+    let parts = name_parts(name);
+    match parts.last().map(String::as_str) {
+        Some("C" | "POSIX" | "default" | "ucs_basic") => Ok(()),
+        _ => {
+            let message = format!("collation \"{}\" for encoding \"UTF8\" does not exist", parts.join("."));
+            let start = name.0.first().map(|part| part.span().start);
+            Err(SqlError::new(b"42704", message)
+                .with_hint("Text is compared by its bytes: COLLATE \"C\".")
+                .located(start))
         }
     }
 }
