@@ -180,7 +180,7 @@ fn random_epoch(world: &mut World) {
         changes = vec![(T1, gone.collect())];
     }
     if world.next_random(4) == 0 {
-        let begun = world.random_changes(T2, 2).into_iter().map(|(a, b, w)| (a, b, w)).collect();
+        let begun = world.random_changes(T2, 2);
         changes.push((T2, begun));
     }
     changes.retain(|(_, rows)| !rows.is_empty());

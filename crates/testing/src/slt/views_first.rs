@@ -200,6 +200,8 @@ async fn compare(wire: &Wire, made: &Made) -> Result<Option<usize>> {
             Ok(Some(view.len()))
         }
         (Err(view), Err(answer)) if same_failure(&view, &answer) => Ok(None),
+        // A recursion without an end, of which the query's LIMIT takes what it needs: a view has all of it, up to its bound.
+        (Err(view), Ok(_)) if view.sqlstate == "54000" && made.query.to_uppercase().contains("LIMIT") => Ok(None),
         (view, answer) => bail!("as a view it answers\n{view:?}\nbut now\n{answer:?}\n{}", made.query),
     }
 }

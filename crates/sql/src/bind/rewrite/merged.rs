@@ -83,7 +83,7 @@ pub fn merge_columns(select: &mut Select, names: &Names<'_>) -> Result<(), SqlEr
     }
     select.projection = projection;
     let merged = chains.into_iter().flatten().filter_map(|output| match output {
-        Output::Merged(name, expr) => Some((name, expr)),
+        Output::Merged(name, expr) => Some((name, *expr)),
         Output::Relation { .. } => None,
     });
     replace(select, &mut Replace { merged: merged.collect(), depth: 0 });
@@ -93,7 +93,7 @@ pub fn merge_columns(select: &mut Select, names: &Names<'_>) -> Result<(), SqlEr
 /// What `*` gives of an item of FROM, in order.
 enum Output {
     /// A common column.
-    Merged(String, Expr),
+    Merged(String, Box<Expr>),
     /// A relation's columns without some.
     Relation { name: Ident, columns: Option<Vec<String>>, without: Vec<String> },
 }
@@ -102,7 +102,7 @@ impl Output {
     fn items(&self) -> Vec<SelectItem> {
         match self {
             Output::Merged(name, expr) => {
-                vec![SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) }]
+                vec![SelectItem::ExprWithAlias { expr: expr.as_ref().clone(), alias: Ident::with_quote('"', name) }]
             }
             Output::Relation { name, columns: Some(columns), without } => {
                 let kept = columns.iter().filter(|name| !without.contains(name));
@@ -223,7 +223,7 @@ fn condition(
             Side::Right => right,
             Side::Both => call("coalesce", vec![left, right]),
         };
-        merged.push(Output::Merged(name.clone(), value));
+        merged.push(Output::Merged(name.clone(), Box::new(value)));
     }
     merged.append(outputs);
     merged.push(Output::Relation { name: right_name, columns: right_columns, without: common });
@@ -238,7 +238,7 @@ fn take_left(outputs: &mut Vec<Output>, name: &str) -> Result<Expr, SqlError> {
     if let Some(at) = merged
         && let Output::Merged(_, expr) = outputs.remove(at)
     {
-        return Ok(expr);
+        return Ok(*expr);
     }
     let relations = outputs.iter().filter(|output| matches!(output, Output::Relation { .. })).count();
     let mut owners = outputs.iter_mut().filter_map(|output| match output {
