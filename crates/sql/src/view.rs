@@ -110,7 +110,9 @@ fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushFilter::default()),
     ];
-    guard::order_filters(Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?)
+    let plan = guard::hold_risky(plan)?;
+    let plan = Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?;
+    guard::order_filters(guard::let_go(plan)?)
 }
 
 /// The columns of a query, and the relations it names: what a plain view needs to be created.

@@ -5,15 +5,18 @@
 //! 1. A right side that can fail goes into a CASE, whose branches are evaluated only for the rows that come to them.
 //! 2. Conditions in WHERE, HAVING and ON stay plain conjunctions, which rules may take apart.
 //! 3. An argument of an aggregate with FILTER that can fail goes into a CASE on the filter.
-//! 4. After filters have been moved and merged, `order_filters` lets conjuncts that can fail be evaluated only where the
+//! 4. Conjuncts that can fail stay above the joins that they are above (`hold_risky`).
+//! 5. After filters have been moved and merged, `order_filters` lets conjuncts that can fail be evaluated only where the
 //!    others are true.
+
+use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::BinaryExpr;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, lit, when};
+use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Operator, lit, when};
 
 use super::fallible::is_fallible;
 
@@ -50,6 +53,51 @@ pub fn order_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
         other => Ok(Transformed::no(other)),
     })
     .map(|t| t.data)
+}
+
+/// Keeps conjuncts that can fail above the joins that they are above: rows that find no match must not fail. They stand above a
+/// LIMIT of nothing, which no rule moves a filter below. A comparison of two sides stays with the others: it may be the
+/// condition of a join.
+pub fn hold_risky(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Filter(filter) = node else { return Ok(Transformed::no(node)) };
+        if !filter.input.exists(|below| Ok(matches!(below, LogicalPlan::Join(_))))? {
+            return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+        }
+        let (held, others): (Vec<_>, Vec<_>) = split_conjunction_owned(filter.predicate)
+            .into_iter()
+            .partition(|conjunct| is_fallible(conjunct) && !is_comparison_of_columns(conjunct));
+        let mut plan = filter.input;
+        if let Some(others) = conjunction(others) {
+            plan = Arc::new(LogicalPlan::Filter(Filter::try_new(others, plan)?));
+        }
+        if let Some(held) = conjunction(held) {
+            let barrier = LogicalPlan::Limit(Limit { skip: None, fetch: None, input: plan });
+            plan = Arc::new(LogicalPlan::Filter(Filter::try_new(held, Arc::new(barrier))?));
+        }
+        Ok(Transformed::yes(Arc::unwrap_or_clone(plan)))
+    })
+    .map(|t| t.data)
+}
+
+/// Takes the limits of `hold_risky` away.
+pub fn let_go(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(Limit { skip: None, fetch: None, input }) => {
+            Ok(Transformed::yes(Arc::unwrap_or_clone(input)))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|t| t.data)
+}
+
+fn is_comparison_of_columns(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            *op == Operator::Eq && !left.column_refs().is_empty() && !right.column_refs().is_empty()
+        }
+        _ => false,
+    }
 }
 
 /// Guards each conjunct by itself, so that rules may take the conjunction apart.
