@@ -32,7 +32,7 @@ use crate::direct::{DirectRun, is_direct};
 use crate::explain::plan_text;
 use crate::lookup::KeyLookup;
 use crate::ready::ReadyRow;
-use crate::rules::{decorrelate, distinct_on, guard, ordered_limit, query_rules};
+use crate::rules::{decorrelate, distinct_on, guard, one_window, ordered_limit, query_rules};
 use crate::scan::{ReadAt, RelationScan};
 use crate::window::{WindowQueryPlanner, own_windows};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
@@ -306,7 +306,7 @@ fn leaves_subqueries(plan: &LogicalPlan) -> Result<bool, DataFusionError> {
 /// Guards what can fail and applies DataFusion's rules.
 pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let optimizer = Optimizer::with_rules(query_rules());
-    let plan = ordered_limit::settle_ties(distinct_on::replace_distinct_on(plan)?)?;
+    let plan = ordered_limit::settle_ties(distinct_on::replace_distinct_on(one_window::merge_windows(plan)?)?)?;
     let plan = guard::guard(ordered_limit::number_offsets(plan)?)?;
     let plan = optimizer.optimize(plan, &OptimizerContext::new(), |_, _| {})?;
     guard::order_filters(plan)

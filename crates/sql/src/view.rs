@@ -18,7 +18,7 @@ use crate::bind::{Bound, bind_view_query, failure, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
 use crate::rules::push_filter::PushFilter;
 use crate::rules::recursion::{self, Term};
-use crate::rules::{cross_join, decorrelate, distinct_on, guard, ordered_limit};
+use crate::rules::{cross_join, decorrelate, distinct_on, guard, one_window, ordered_limit};
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -80,7 +80,8 @@ fn with_nulls(bound: &SchemaRef, plan: &DFSchema) -> SchemaRef {
 /// A plan, or a term of a recursive query, in the form that is lowered.
 fn prepare(plan: LogicalPlan, term: Term, query: &ast::Query) -> Result<LogicalPlan, DataFusionError> {
     let plan = recursion::detach(plan, &|plan, term| prepare(plan, term, query))?;
-    let plan = distinct_on::replace_distinct_on(plan)
+    let plan = one_window::merge_windows(plan)
+        .and_then(distinct_on::replace_distinct_on)
         .and_then(ordered_limit::settle_ties)
         .and_then(decorrelate::decorrelate)?;
     let plan = match term {

@@ -5,6 +5,7 @@ pub mod decorrelate;
 pub mod distinct_on;
 pub mod fallible;
 pub mod guard;
+pub mod one_window;
 pub mod ordered_limit;
 pub mod push_filter;
 pub mod recursion;

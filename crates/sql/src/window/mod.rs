@@ -10,7 +10,7 @@ mod frame;
 mod prepare;
 
 pub use exec::{WindowQueryPlanner, own_windows};
-pub use prepare::prepare;
+pub use prepare::{prepare, same_window};
 
 /// The literal among the partition keys that stands for an EXCLUDE clause, and what follows it.
 pub const EXCLUDE_MARK: &str = "exclude ";

@@ -77,6 +77,13 @@ fn call_of(expr: &Expr) -> Option<&Call> {
     }
 }
 
+/// Whether two calls are over the same partitions in the same order.
+pub fn same_window(one: &Expr, other: &Expr) -> bool {
+    let (Some(one), Some(other)) = (call_of(one), call_of(other)) else { return false };
+    without_mark(&one.params.partition_by).eq(without_mark(&other.params.partition_by))
+        && one.params.order_by == other.params.order_by
+}
+
 /// Takes apart the first calls of a list, those over the same window. `fields` are the calls' results, `text` their text.
 ///
 /// # Errors
@@ -90,15 +97,9 @@ pub fn prepare(
     let Some(first) = exprs.first().and_then(call_of) else {
         return Err(SqlError::internal("a window without a function"));
     };
-    let same = |expr: &&Expr| {
-        call_of(expr).is_some_and(|call| {
-            without_mark(&call.params.partition_by).eq(without_mark(&first.params.partition_by))
-                && call.params.order_by == first.params.order_by
-        })
-    };
     let mut prepared = Prepared {
         columns: Vec::new(),
-        call_count: exprs.iter().take_while(same).count(),
+        call_count: exprs.iter().take_while(|expr| same_window(&exprs[0], expr)).count(),
         partition: Vec::new(),
         order: Vec::new(),
         calls: Vec::new(),

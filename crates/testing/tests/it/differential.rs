@@ -16,7 +16,7 @@ pub fn trials() -> Vec<Trial> {
             compare(Subjects::Postgres, 200).map_err(failed)
         }),
         Trial::test("differential/views-agree-with-the-interpreter", || {
-            compare(Subjects::Keyfold, 400).map_err(failed)
+            compare(Subjects::Keyfold, 2000).map_err(failed)
         }),
         Trial::test("differential/broken-operators-are-caught", || catch_faults().map_err(failed)),
     ]
