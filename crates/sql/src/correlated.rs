@@ -334,6 +334,7 @@ impl Correlated {
     }
 
     async fn value(&self, run: &Run, tuple: &[ScalarValue]) -> Result<ScalarValue> {
+        run.check_cancelled()?;
         let plan = map_expressions(self.plan.as_ref().clone(), &mut |part| {
             let Expr::Placeholder(placeholder) = &part else { return Ok(Transformed::no(part)) };
             match self.placeholders.iter().position(|p| *p == placeholder.id) {

@@ -29,6 +29,7 @@ mod run;
 mod scan;
 mod sql_type;
 mod statement;
+mod stop;
 #[cfg(test)]
 mod testing_catalog;
 mod view;

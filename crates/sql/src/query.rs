@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::bind::{
-    Bound, Options, RelationTable, bind_parameters, bind_query, fold_constants, map_expressions, read_clock, sql_error,
-    visit_expressions,
+    Bound, Options, RelationTable, bind_parameters, bind_query, failure, fold_constants, map_expressions, read_clock,
+    sql_error, visit_expressions,
 };
 use crate::correlated::{arm, lift};
 use crate::direct::{DirectRun, is_direct};
@@ -34,6 +34,7 @@ use crate::lookup::KeyLookup;
 use crate::ready::ReadyRow;
 use crate::rules::{decorrelate, distinct_on, guard, one_window, ordered_limit, query_rules};
 use crate::scan::{ReadAt, RelationScan};
+use crate::stop::with_stops;
 use crate::window::{WindowQueryPlanner, own_windows};
 use crate::{Cancel, Catalog, QueryMemory, Relation, RelationKind, SqlError, SqlType};
 
@@ -329,6 +330,12 @@ impl Run {
         map_expressions(plan, &mut |e| Ok(read_clock(e, now_micros)))
     }
 
+    /// # Errors
+    /// 57014 once the run is cancelled.
+    pub(crate) fn check_cancelled(&self) -> Result<(), DataFusionError> {
+        if self.context.cancel.is_cancelled() { Err(failure(SqlError::cancelled())) } else { Ok(()) }
+    }
+
     /// Starts a prepared plan.
     pub(crate) fn start(
         &self,
@@ -338,7 +345,7 @@ impl Run {
         let state = self.session_state();
         // Planning waits for nothing from outside, but its futures take turns.
         let planned = tokio::task::unconstrained(state.query_planner().create_physical_plan(&plan, &state));
-        let physical = futures::executor::block_on(planned)?;
+        let physical = with_stops(futures::executor::block_on(planned)?, &self.context.cancel)?;
         execute_stream(physical, state.task_ctx())
     }
 

@@ -11,6 +11,10 @@ use tokio::sync::Notify;
 
 use crate::SqlError;
 
+/// Queries' threads for each processor: more than one, so that some long computations do not keep all threads from the
+/// short ones; the system shares the processors out.
+const THREADS_PER_PROCESSOR: usize = 8;
+
 /// Stops a running query, from any thread.
 #[derive(Debug, Default)]
 pub struct Cancel {
@@ -70,8 +74,10 @@ impl QueryMemory {
     pub fn new(bytes: usize) -> Result<Arc<QueryMemory>, SqlError> {
         let builder = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes)));
         let runtime = builder.build_arc().map_err(|e| SqlError::internal(format!("query memory: {e}")))?;
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = Builder::new_multi_thread()
             .thread_name("queries")
+            .worker_threads(processors * THREADS_PER_PROCESSOR)
             .thread_stack_size(dataflow::STACK_BYTES)
             .enable_all()
             .build();
