@@ -25,6 +25,9 @@ bench:
 	cargo run --release --bin keyfold -- bench epoch-latency
 	cargo run --release --bin keyfold -- bench reopen
 	cargo run --release --bin keyfold -- bench percentile
+	cargo run --release --bin keyfold -- bench top-n
+	cargo run --release --bin keyfold -- bench join
+	cargo run --release --bin keyfold -- bench fan-out
 	cargo run --release --bin keyfold -- bench inserts
 	cargo run --release --bin keyfold -- bench lookups
 	cargo run --release --bin keyfold -- bench lookups --clients 1

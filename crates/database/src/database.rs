@@ -27,6 +27,9 @@ use crate::locks::TableLocks;
 use crate::sources::{SourceReaders, open_reader};
 use crate::table::Table;
 
+/// How long the end of a database waits for the last epoch.
+const LAST_EPOCH_MAX: Duration = Duration::from_millis(500);
+
 /// How a database runs.
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
@@ -231,6 +234,12 @@ impl Database {
         let dropped = relations.iter().map(|relation| CatalogChange::DropRelation(relation.oid));
         let changes: Vec<CatalogChange> = dropped.chain(changes.drain(..)).collect();
         self.change_catalog(&changes)?;
+        // A view's own work may be what the boundary would wait for.
+        for relation in &relations {
+            if let Live::MaterializedView(view) = &relation.live {
+                self.engine.stop_job(view.job.id);
+            }
+        }
         let database = Arc::downgrade(self);
         self.clock
             .at_boundary(move |boundary| {
@@ -293,13 +302,19 @@ impl Database {
         self.clock.progress().failure().map_or(Ok(()), Err)
     }
 
-    /// Stops the database: a final checkpoint, then its threads.
+    /// Stops the database: a final checkpoint, then its threads. If an epoch takes long there is no checkpoint: the journal
+    /// has what is missing, and opening runs it again.
     ///
     /// # Errors
     /// What the disk said.
     pub fn shut_down(&self) -> Result<(), DatabaseError> {
         self.sources.stop();
-        let checkpointed = self.checkpoint_blocking();
+        let last = self.engine.last_submitted();
+        let checkpointed = match self.engine.wait_complete_for(last, LAST_EPOCH_MAX) {
+            Ok(true) => self.checkpoint_blocking(),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
         self.clock.progress().fail(DatabaseError::stopped());
         *self.clock_thread.lock() = None;
         checkpointed

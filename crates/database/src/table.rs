@@ -42,14 +42,9 @@ impl Table {
         store: Option<Arc<dyn StateStore>>,
     ) -> Arc<Table> {
         let rows = RowStore::new(RowStoreOptions {
-            id: table_state_id(definition.oid),
-            schema,
             unique_key: definition.unique_key(),
-            placement: None,
-            key_groups: 0..256,
-            key_index: None,
-            pins: Arc::clone(pins),
             store,
+            ..RowStoreOptions::new(table_state_id(definition.oid), schema, pins)
         });
         Arc::new(Table {
             oid: definition.oid,

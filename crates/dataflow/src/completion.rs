@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use changelog::{Epoch, JobId};
 use parking_lot::{Condvar, Mutex};
@@ -147,6 +148,21 @@ impl Completion {
             self.changed.wait(&mut state);
         }
         Ok(())
+    }
+
+    /// Waits until an epoch is complete, but no longer than this, and gives whether it is.
+    pub fn wait_for(&self, epoch: Epoch, longest: Duration) -> Result<bool, DataflowError> {
+        let until = Instant::now() + longest;
+        let mut state = self.state.lock();
+        while self.completed() < epoch {
+            if let Some(message) = &state.stopped {
+                return Err(DataflowError::Worker { message: message.clone() });
+            }
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                return Ok(self.completed() >= epoch);
+            }
+        }
+        Ok(true)
     }
 
     /// Waits until a job is no longer backfilling, and gives its state then.

@@ -11,8 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use changelog::{ChangeBatch, Epoch, JobId, KEY_GROUP_COUNT, RelationId, StateTableId};
+use changelog::{ChangeBatch, Epoch, JobId, RelationId, StateTableId};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use state::{EpochPins, ReadTable, RowStore, RowStoreOptions, StateStore, StateTable, StateTables};
@@ -175,14 +176,8 @@ impl Engine {
     fn describe(&self, options: &JobOptions, layout: &Layout, parts: &Parts) -> Result<Arc<Job>, DataflowError> {
         let (id, plan) = (options.id, &options.plan);
         let errors = RowStore::new(RowStoreOptions {
-            id: error_table(id),
-            schema: error_schema(),
-            unique_key: None,
-            placement: None,
-            key_groups: 0..KEY_GROUP_COUNT as u16,
-            key_index: None,
-            pins: Arc::clone(&self.options.pins),
             store: self.options.store.clone().filter(|_| options.restore),
+            ..RowStoreOptions::new(error_table(id), error_schema(), &self.options.pins)
         });
         let ids = operator_tables(id, plan);
         let operators = plan.nodes.iter().zip(&ids).map(|(node, table)| OperatorMetrics::new(title(node), *table));
@@ -299,6 +294,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Stops a job's work at once, whatever epoch it is at, ahead of `drop_job`: epochs no longer wait for it. What others have in
+    /// common with it stays as it is.
+    pub fn stop_job(&self, job: JobId) {
+        if let Some(entry) = self.registry.entries.lock().jobs.get(&job) {
+            entry.status.set_dropped();
+        }
+        self.completion.wake_workers();
+    }
+
     /// Hands an epoch's changes to the workers: for each relation that has any, batches with all its columns.
     /// Returns at once. An epoch that touches no job, when all before it are complete, is complete when this returns,
     /// and the listener is not called for it.
@@ -339,6 +343,20 @@ impl Engine {
     /// If a worker has stopped.
     pub fn wait_complete(&self, epoch: Epoch) -> Result<(), DataflowError> {
         self.completion.wait(epoch)
+    }
+
+    /// Waits until an epoch is complete, but no longer than this, and gives whether it is.
+    ///
+    /// # Errors
+    /// If a worker thread has come to an end.
+    pub fn wait_complete_for(&self, epoch: Epoch, longest: Duration) -> Result<bool, DataflowError> {
+        self.completion.wait_for(epoch, longest)
+    }
+
+    /// The last epoch that was handed in.
+    #[must_use]
+    pub fn last_submitted(&self) -> Epoch {
+        self.completion.last_submitted()
     }
 
     /// How often the workers have gone round their loops, all together: stands still while nothing happens.

@@ -62,11 +62,13 @@ impl Tree<'_> {
             .collect();
         for (edge, below) in below {
             let mut depth = depth + 1;
-            if let Exchange::ByKey(columns) = &self.layout.edges[edge].exchange {
-                let by = match columns.is_empty() {
-                    true => "to one worker".to_owned(),
-                    false => format!("by ({})", column_names(&self.plan.nodes[below], columns)),
-                };
+            let by = match &self.layout.edges[edge].exchange {
+                Exchange::ByKey(columns) if columns.is_empty() => Some("to one worker".to_owned()),
+                Exchange::ByKey(columns) => Some(format!("by ({})", column_names(&self.plan.nodes[below], columns))),
+                Exchange::ToAll => Some("to all workers".to_owned()),
+                Exchange::None => None,
+            };
+            if let Some(by) = by {
                 self.lines.push(format!("{}Exchange {by}", "  ".repeat(depth)));
                 depth += 1;
             }

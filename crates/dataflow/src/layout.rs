@@ -63,11 +63,12 @@ impl Layout {
         let exchange = |from: usize, to: usize, input: usize| {
             let wanted = match &plan.nodes[to].spec {
                 OperatorSpec::Aggregate { keys, .. } => Some(keys.clone()),
-                OperatorSpec::Keyed(spec) => spec.placement(input),
+                OperatorSpec::Keyed(spec) if !spec.is_replicated(input) => spec.placement(input),
                 OperatorSpec::Output { .. } if direct.is_none() => Some(placement.clone()),
                 _ => None,
             };
             match wanted {
+                _ if worker_count > 1 && is_replicated(&plan.nodes[to], input) => Exchange::ToAll,
                 Some(columns) if worker_count > 1 && placed_by[from].as_ref() != Some(&columns) => {
                     Exchange::ByKey(columns)
                 }
@@ -102,6 +103,10 @@ impl Layout {
     pub fn is_inner(&self, edge: &Edge) -> bool {
         !edge.is_feedback && edge.exchange == Exchange::None && self.fragment_of[edge.from] == self.fragment_of[edge.to]
     }
+}
+
+fn is_replicated(node: &Node, input: usize) -> bool {
+    matches!(&node.spec, OperatorSpec::Keyed(spec) if spec.is_replicated(input))
 }
 
 /// Refuses plans that could not run.

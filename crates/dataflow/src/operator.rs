@@ -13,6 +13,9 @@ use crate::shared_index::OperatorIndex;
 /// Rows that have no result, with what is wrong and how often: the error changelog.
 pub type RowErrors = Vec<(RowError, i64)>;
 
+/// Rows of output after which a call stops, if it can.
+const OUTPUT_ROWS: usize = 64 << 10;
+
 /// Where an operator puts what it produces for the epoch at hand.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -20,9 +23,17 @@ pub struct Output {
     pub changes: Vec<ChangeBatch>,
     /// Changes of the error changelog: an error, and +n or −n rows that have it.
     pub errors: RowErrors,
+    /// The call has put out much and has more to do: `Operator::resume` goes on with it.
+    pub more: bool,
 }
 
 impl Output {
+    /// Whether so much has been put out that a call should stop and set `more`.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.changes.iter().map(ChangeBatch::row_count).sum::<usize>() >= OUTPUT_ROWS
+    }
+
     /// Adds changes; empty batches are dropped.
     pub fn push(&mut self, batch: ChangeBatch) {
         if !batch.is_empty() {
@@ -77,5 +88,14 @@ pub trait Operator: Send + Debug {
     /// The indexes that equal operators of other jobs may use, too.
     fn indexes(&self) -> Vec<OperatorIndex> {
         Vec::new()
+    }
+
+    /// Goes on with a call that set `output.more`, and may set it again. It is called until it doesn't, before any other
+    /// method; what was put out is passed on, and other jobs have their turn, in between.
+    ///
+    /// # Errors
+    /// As `apply`.
+    fn resume(&mut self, _epoch: Epoch, _output: &mut Output) -> Result<(), ArrowError> {
+        Ok(())
     }
 }

@@ -70,6 +70,8 @@ pub enum Exchange {
     None,
     /// Rows go to the worker that owns the key group of these columns (in this order); no columns means one worker.
     ByKey(Vec<usize>),
+    /// Every worker takes all rows.
+    ToAll,
 }
 
 /// How the output's rows are told apart.

@@ -10,6 +10,7 @@ use changelog::{
     Shape, SqlState, Weights,
 };
 
+use crate::operators::join::{Join, JoinKind, join_mode};
 use crate::{AggregateCall, Column, DataflowPlan, Evaluated, Expression, Node, OperatorSpec, OutputIdentity};
 
 /// Nullable `bigint` columns of these names.
@@ -359,6 +360,21 @@ impl PlanBuilder {
         let width = keys.len() + aggregates.len();
         let spec = OperatorSpec::Aggregate { keys: keys.to_vec(), aggregates };
         self.add(spec, vec![input], width, ChangelogMode::Retracting)
+    }
+
+    /// A join that gives pairs, of two inputs on equal columns.
+    pub(crate) fn join(&mut self, kind: JoinKind, inputs: [usize; 2], keys: &[usize]) -> usize {
+        let modes = inputs.map(|input| self.nodes[input].mode);
+        let (width, mode) = (self.width(inputs[0]) + self.width(inputs[1]), join_mode(kind, modes[0], modes[1]));
+        let join = Join {
+            kind,
+            keys: [keys.to_vec(), keys.to_vec()],
+            null_safe: vec![false; keys.len()],
+            residual: None,
+            widths: inputs.map(|input| self.width(input)),
+            text: String::new(),
+        };
+        self.add(OperatorSpec::Keyed(Arc::new(join)), inputs.to_vec(), width, mode)
     }
 
     pub(crate) fn output(mut self, identity: OutputIdentity) -> DataflowPlan {

@@ -33,7 +33,7 @@ pub use memory_store::MemoryStore;
 pub use pins::{EpochPins, Pin};
 pub use read_table::ReadTable;
 pub use rocks_store::{RocksOptions, RocksStore};
-pub use row_store::{ApplyOutcome, ChangedRows, FoundRows, MatchCursor, Matches, RowStore, RowStoreOptions};
+pub use row_store::{ApplyOutcome, ChangedRows, FoundRows, Holding, MatchCursor, Matches, RowStore, RowStoreOptions};
 pub use sharded_table::ShardedTable;
 pub use sorted_rows::{ChangedPartition, Kept, Listing, RowTree, SortColumn, SortedRow, SortedRows, SortedRowsOptions};
 pub use state_table::{StateTable, StateTables};

@@ -321,18 +321,23 @@ impl RowBuffer {
     fn sort(&mut self) {
         let bytes = &self.bytes;
         let key = |place: &RowPlace| &bytes[place.start..place.start + place.key_bytes as usize];
-        // Most comparisons are decided by the eight bytes after what all keys begin with, kept beside the row's place.
+        // Most comparisons are decided by the bytes after what all keys begin with, kept beside the row's place: the table,
+        // and sixteen bytes of its own key.
         let first = self.rows.first().map_or(&[][..], key);
         let shared = |row: &RowPlace| first.iter().zip(key(row)).take_while(|(a, b)| a == b).count();
         let skip = self.rows.iter().map(shared).min().unwrap_or(0);
         let head = |row: &RowPlace| {
             let rest = &key(row)[skip..];
-            let mut head = [0; 8];
-            let length = rest.len().min(8);
-            head[..length].copy_from_slice(&rest[..length]);
-            u64::from_be_bytes(head)
+            let word = |at: usize| {
+                let rest = rest.get(at..).unwrap_or_default();
+                let mut word = [0; 8];
+                let length = rest.len().min(8);
+                word[..length].copy_from_slice(&rest[..length]);
+                u64::from_be_bytes(word)
+            };
+            [word(0), word(8), word(16)]
         };
-        let mut rows: Vec<(u64, RowPlace)> = self.rows.iter().map(|row| (head(row), *row)).collect();
+        let mut rows: Vec<([u64; 3], RowPlace)> = self.rows.iter().map(|row| (head(row), *row)).collect();
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(key(&b.1))));
         self.rows.clear();
         self.rows.extend(rows.iter().map(|(_, row)| *row));

@@ -21,6 +21,9 @@ use crate::error::caught;
 /// Epochs that sources may fill ahead of the dataflow; writes are never held back.
 const EPOCHS_AHEAD_MAX: u64 = 4;
 
+/// While a boundary is waited for, how often the clock looks whether it is to stop.
+const STOP_CHECK_PAUSE: Duration = Duration::from_millis(100);
+
 /// What a clock drives.
 #[derive(Debug)]
 pub struct ClockOptions {
@@ -188,7 +191,12 @@ impl Runner {
             return Ok(());
         }
         let last = self.options.last;
-        self.options.engine.wait_complete(last)?;
+        while !self.options.engine.wait_complete_for(last, STOP_CHECK_PAUSE)? {
+            // An epoch that takes long need not be waited for: the journal has it.
+            if self.clock.open.lock().stop {
+                return Ok(());
+            }
+        }
         self.clock.progress.complete(last);
         self.clock.progress.wait_blocking(last)?;
         for task in turn.tasks {

@@ -101,16 +101,7 @@ impl KeyedOverlay {
 }
 
 fn private_store(schema: SchemaRef, key: Vec<usize>, pins: &Arc<EpochPins>) -> Arc<RowStore> {
-    RowStore::new(RowStoreOptions {
-        id: StateTableId(0),
-        schema,
-        unique_key: Some(key),
-        placement: None,
-        key_groups: 0..256,
-        key_index: None,
-        pins: Arc::clone(pins),
-        store: None,
-    })
+    RowStore::new(RowStoreOptions { unique_key: Some(key), ..RowStoreOptions::new(StateTableId(0), schema, pins) })
 }
 
 /// The rows of a table with a key and its changes.

@@ -1,5 +1,7 @@
 //! Materialized views: fresh after every write, filled from what is there, failing where rows fail.
 
+use std::time::{Duration, Instant};
+
 use crate::client::Client;
 
 #[tokio::test]
@@ -71,6 +73,27 @@ async fn a_view_that_is_created_among_writes_misses_nothing() {
     for view in 0..5 {
         assert_eq!(client.sorted(&format!("SELECT * FROM v{view}")).await, expected);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_dropped_while_its_rows_fan_out() {
+    let mut client = Client::in_memory();
+    client.run("CREATE TABLE l (k int, n int); CREATE TABLE r (k int, n int); CREATE TABLE t (n int)").await;
+    client.run("CREATE MATERIALIZED VIEW kept AS SELECT count(*) AS c FROM t").await;
+    client.run("CREATE MATERIALIZED VIEW j AS SELECT l.k, l.n, r.n AS m FROM l JOIN r ON l.k = r.k").await;
+    client.run("INSERT INTO r SELECT 1, n FROM generate_series(1, 6000) AS n").await;
+    let mut writer = Client::of(client.instance.clone());
+    // Each row has 6,000 matches, all together more than anyone would wait for.
+    let insert = "INSERT INTO l SELECT 1, n FROM generate_series(1, 6000) AS n";
+    let writing = tokio::spawn(async move { writer.run(insert).await });
+    while client.run("SELECT max(rows_out) > 100000 FROM sys.operators WHERE title LIKE 'Join%'").await != "true" {}
+    let begin = Instant::now();
+    client.run("DROP MATERIALIZED VIEW j").await;
+    client.run("INSERT INTO t VALUES (1)").await;
+    assert_eq!(client.run("SELECT * FROM kept").await, "1");
+    assert!(begin.elapsed() < Duration::from_secs(5), "after {:?}", begin.elapsed());
+    assert_eq!(writing.await.expect("the writer ends well"), "INSERT 0 6000");
+    assert_eq!(client.run("SELECT count(*) FROM l").await, "6000");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use changelog::{ChangeBatch, ChangelogMode, Epoch, JobId, RelationId};
 
 use super::views::{by_a, by_count, mixed};
-use super::{Slices, T1, World, group, unbag};
+use super::{Slices, T1, T2, World, group, unbag};
+use crate::operators::join::JoinKind;
 use crate::testing::{PanicsAt, PlanBuilder, batch, values_of};
 use crate::{Backfill, DataflowError, JobOptions, JobState, OutputIdentity};
 
@@ -42,6 +43,30 @@ fn slow_backfill(mut inner: Box<dyn Backfill>, pause: Duration) -> Box<dyn Backf
         slices.push(slice);
     }
     Box::new(Slices { slices: slices.into_iter(), pause })
+}
+
+#[test]
+fn a_job_is_dropped_while_its_rows_fan_out() {
+    const ROWS: i64 = 6000;
+    let mut world = World::new(2);
+    let kept = world.create(10, by_a(T1), vec![]);
+    let mut plan = PlanBuilder::default();
+    let inputs = [T1, T2].map(|table| plan.input(table, &[0, 1], ChangelogMode::AppendOnly));
+    plan.join(JoinKind::Inner, inputs, &[0]);
+    let job = world.create(30, plan.output(OutputIdentity::WholeRow), vec![]);
+    kept.wait_caught_up().expect("catches up");
+    job.wait_caught_up().expect("catches up");
+    world.submit(&[(T1, (0..ROWS).map(|b| (1, b, 1)).collect())]);
+    world.wait();
+    // Each of these rows has as many matches: tens of millions, which take longer than anyone waits.
+    world.submit(&[(T2, (0..ROWS).map(|b| (1, b, 1)).collect())]);
+    world.submit(&[(T1, vec![(2, 2, 1)])]);
+    assert!(world.engine.completed() < Epoch(world.epoch));
+    let begin = Instant::now();
+    world.engine.drop_job(JobId(30)).expect("it is there");
+    world.wait();
+    assert!(begin.elapsed() < Duration::from_secs(5), "after {:?}", begin.elapsed());
+    assert_eq!(world.read(&kept), group(world.table(T1), &[0], &[1]));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use changelog::{ChangelogMode, Epoch, JobId, RelationId};
 use state::{Checkpointer, MemoryStore, StateStore, WriteSet};
 
-use super::views::{bag_of_both, by_a, by_count, check_views, mixed, quotients, total};
+use super::views::{bag_of_both, by_a, by_count, check_views, mixed, pairs, quotients, total};
 use super::{ResultsOf, T1, T2, World, group, unbag};
+use crate::operators::join::JoinKind;
 use crate::testing::PlanBuilder;
 use crate::{DataflowPlan, Job, JobOptions, JobState, OutputIdentity};
 
@@ -21,6 +22,9 @@ fn plans() -> Vec<(&'static str, u32, DataflowPlan)> {
         ("over_both", 14, by_a(13)),
         ("mixed", 15, mixed()),
         ("quotients", 16, quotients()),
+        ("pairs", 20, pairs(JoinKind::Inner)),
+        ("left_pairs", 21, pairs(JoinKind::Left)),
+        ("right_pairs", 22, pairs(JoinKind::Right)),
     ]
 }
 

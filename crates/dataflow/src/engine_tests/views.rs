@@ -9,8 +9,9 @@ use changelog::{ChangelogMode, Epoch, RelationId};
 use state::MemoryStore;
 
 use super::{Bag, ResultsOf, T1, T2, World, bag, group, unbag};
+use crate::operators::join::JoinKind;
 use crate::runtime::worker::Carriage;
-use crate::testing::{Divide, Greater, PlanBuilder, column};
+use crate::testing::{Divide, Greater, PlanBuilder, WeightedRow, column};
 use crate::{DataflowPlan, Job, OutputIdentity};
 
 pub(super) fn by_a(relation: u32) -> DataflowPlan {
@@ -69,6 +70,32 @@ fn expected_mixed(world: &World) -> Bag {
     bag(outer.into_iter().chain(world.table(T1)))
 }
 
+/// All pairs of a few rows of two tables, and those without a partner: the rows of one table are on all workers.
+pub(super) fn pairs(kind: JoinKind) -> DataflowPlan {
+    let mut plan = PlanBuilder::default();
+    let inputs = [T1, T2].map(|table| {
+        let input = plan.input(table, &[0, 1], ChangelogMode::Retracting);
+        plan.filter(input, Greater::new(1, 3))
+    });
+    plan.join(kind, inputs, &[]);
+    plan.output(OutputIdentity::WholeRow)
+}
+
+fn expected_pairs(world: &World, kind: JoinKind) -> Bag {
+    let [left, right] =
+        [T1, T2].map(|table| world.table(table).into_iter().filter(|(row, _)| row[1] > Some(3)).collect::<Vec<_>>());
+    let (one, nobody) = ([(vec![None, None], 1)], Vec::new());
+    let (left, right) = match kind {
+        JoinKind::Left if right.is_empty() => (&left[..], &one[..]),
+        JoinKind::Right if left.is_empty() => (&one[..], &right[..]),
+        _ if left.is_empty() || right.is_empty() => (&nobody[..], &nobody[..]),
+        _ => (&left[..], &right[..]),
+    };
+    let of =
+        |(l, n): &WeightedRow| right.iter().map(|(r, m)| ([l.clone(), r.clone()].concat(), n * m)).collect::<Vec<_>>();
+    bag(left.iter().flat_map(of))
+}
+
 pub(super) fn quotients() -> DataflowPlan {
     let mut plan = PlanBuilder::default();
     let input = plan.input(T1, &[0, 1], ChangelogMode::Retracting);
@@ -90,6 +117,9 @@ pub(super) fn check_views(world: &World, jobs: &BTreeMap<&'static str, Arc<Job>>
             "both" => expected_bag_of_both(world),
             "over_both" => group(unbag(&expected_bag_of_both(world)), &[0], &[1]),
             "mixed" => expected_mixed(world),
+            "pairs" => expected_pairs(world, JoinKind::Inner),
+            "left_pairs" => expected_pairs(world, JoinKind::Left),
+            "right_pairs" => expected_pairs(world, JoinKind::Right),
             "quotients" => bag(world.table(T1).into_iter().filter(|(row, _)| row[1] != Some(0)).map(|(row, n)| {
                 let (a, b) = (row[0].unwrap_or(0), row[1].unwrap_or(1));
                 (vec![Some(a), Some(a / b)], n)

@@ -32,6 +32,11 @@ pub trait KeyedSpec: Send + Sync + Debug {
     /// `None`: rows may be taken wherever they are.
     fn placement(&self, input: usize) -> Option<Vec<usize>>;
 
+    /// Whether every worker takes all rows of an input. `placement` is not asked then.
+    fn is_replicated(&self, _input: usize) -> bool {
+        false
+    }
+
     /// The columns of the result whose hash says which worker a row is on, in the order of `placement`, if there
     /// are such.
     fn placed_by(&self) -> Option<Vec<usize>>;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use changelog::{ChangelogMode, JobId, RelationId, StateTableId};
-use state::{EpochPins, ReadTable, RowStore, RowStoreOptions, StateStore, StateTable};
+use state::{EpochPins, Holding, ReadTable, RowStore, RowStoreOptions, StateStore, StateTable};
 use timely::dataflow::{Scope, Stream};
 
 use super::adapter::install;
@@ -158,7 +158,9 @@ impl Parts {
             unique_key,
             placement: Some(layout.placement.clone()),
             key_groups: owned_key_groups(shard.worker, shard.worker_count),
+            holding: Holding::Own,
             key_index: None,
+            mode: shard.node.mode,
             pins: Arc::clone(place.pins),
             store: place.store.cloned().filter(|_| place.restore),
         });
@@ -348,11 +350,7 @@ fn wire(
             }
             targets.push(Target::Port(ports.len()));
             leaving.push(edge_at);
-            let columns = match &edge.exchange {
-                Exchange::None => None,
-                Exchange::ByKey(columns) => Some(columns.clone()),
-            };
-            ports.push(Port { columns });
+            ports.push(Port { exchange: edge.exchange.clone() });
         }
         if *node + 1 == plan.nodes.len() {
             targets.push(Target::Subscribers);

@@ -20,6 +20,8 @@ pub(super) struct Checked {
     last: Option<(Epoch, bool)>,
     /// In a loop, the last iteration that was finished.
     last_iteration: Option<(Epoch, u64)>,
+    /// The last call stopped early.
+    more: bool,
     /// For an output whose rows all come from and go to this worker: copies of each row.
     totals: Option<HashMap<Vec<u8>, i64>>,
 }
@@ -35,7 +37,19 @@ impl Checked {
             mode: node.mode,
             last: None,
             last_iteration: None,
+            more: false,
             totals: (is_output && sees_all).then(HashMap::new),
+        }
+    }
+
+    fn check_output(&mut self, output: &Output) {
+        self.more = output.more;
+        self.check_batches(output);
+        self.count_totals(&output.changes);
+        if let (Some((epoch, true)), false, Some(totals)) = (self.last, self.more, &mut self.totals) {
+            totals.retain(|_, total| *total != 0);
+            let least = totals.values().min().copied().unwrap_or(0);
+            assert!(least >= 0, "{}: a row is there {least} times after epoch {epoch}", self.title);
         }
     }
 
@@ -80,9 +94,16 @@ impl Operator for Checked {
             None => {}
         }
         self.last = Some((epoch, false));
+        assert!(!self.more, "{}: a call that stopped goes on before the next", self.title);
         self.inner.apply(input, epoch, batch, output)?;
-        self.check_batches(output);
-        self.count_totals(&output.changes);
+        self.check_output(output);
+        Ok(())
+    }
+
+    fn resume(&mut self, epoch: Epoch, output: &mut Output) -> Result<(), ArrowError> {
+        assert!(self.more, "{}: only a call that stopped goes on", self.title);
+        self.inner.resume(epoch, output)?;
+        self.check_output(output);
         Ok(())
     }
 
@@ -92,15 +113,10 @@ impl Operator for Checked {
             Some((last, true)) => assert!(epoch > last, "{}: epochs ascend: {epoch} after {last}", self.title),
             None => {}
         }
+        assert!(!self.more, "{}: a call that stopped goes on before the next", self.title);
         self.last = Some((epoch, true));
         self.inner.finish_epoch(epoch, wanted, output)?;
-        self.check_batches(output);
-        self.count_totals(&output.changes);
-        if let Some(totals) = &mut self.totals {
-            totals.retain(|_, total| *total != 0);
-            let least = totals.values().min().copied().unwrap_or(0);
-            assert!(least >= 0, "{}: a row is there {least} times after epoch {epoch}", self.title);
-        }
+        self.check_output(output);
         Ok(())
     }
 

@@ -5,7 +5,9 @@
 //!    the next before that one is finished too.
 //! 3. A fragment of a loop does the same with every iteration of an epoch, in order; an operator can ask for iterations that nothing
 //!    comes for.
-//! 4. What leaves the fragment goes to other fragments (`Port`), to the jobs above (`Subscriber`), and errors to the job.
+//! 4. What is to be done lies on a stack: what comes out of an operator is applied before the operator goes on, so that little
+//!    waits between operators. After some rows other fragments get their turn, and the stack stays as it is.
+//! 5. What leaves the fragment goes to other fragments (`Port`), to the jobs above (`Subscriber`), and errors to the job.
 //!
 //! A panic or failure of an operator stops its job and nothing else: the fragment then only lets epochs pass.
 
@@ -24,7 +26,7 @@ use super::exchange::split;
 use super::parcel::Parcel;
 use crate::completion::Completion;
 use crate::job::JobStatus;
-use crate::{JobMetrics, Operator, Output, RowErrors};
+use crate::{Exchange, JobMetrics, Operator, Output, RowErrors};
 
 /// Rows taken before other fragments get their turn.
 const ROWS_PER_TURN: usize = 64 * 1024;
@@ -68,10 +70,10 @@ pub(super) enum Target {
     Subscribers,
 }
 
-/// The way to another fragment: by the hash of these columns, or on the same worker.
+/// The way to another fragment.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
-    pub columns: Option<Vec<usize>>,
+    pub exchange: Exchange,
 }
 
 /// Where batches from outside enter: an input of a step.
@@ -162,10 +164,26 @@ pub(super) struct Fragment {
     waiting: BTreeMap<Moment, VecDeque<(usize, ChangeBatch)>>,
     /// The moment that operators have seen, or have to, and that is not finished.
     unfinished: Option<Moment>,
+    /// What is to be done for that moment, the next at the end; then it is finished, if `finishing`.
+    tasks: Vec<Task>,
+    finishing: bool,
     /// Moments that are to be finished even if nothing comes for them.
     wanted: BTreeSet<Moment>,
     /// All moments below this one are finished here.
     lowest: Moment,
+}
+
+/// A call of an operator.
+enum Task {
+    /// `arrived`: rows that came through an exchange and count as under way until then.
+    Apply {
+        step: usize,
+        input: usize,
+        batch: ChangeBatch,
+        arrived: usize,
+    },
+    Resume(usize),
+    Finish(usize),
 }
 
 /// Takes what leaves a fragment: moment, port and parcel.
@@ -191,6 +209,8 @@ impl Fragment {
             in_loop: begins_with == Begins::InLoop,
             waiting: BTreeMap::new(),
             unfinished: (begins_with == Begins::WithFirst).then_some(Moment::of(first)),
+            tasks: Vec::new(),
+            finishing: false,
             wanted: BTreeSet::new(),
             lowest: Moment::of(first),
         }
@@ -238,10 +258,20 @@ impl Fragment {
     fn work(&mut self, open: Moment, send: Send<'_>) -> Result<bool, String> {
         let mut left = ROWS_PER_TURN;
         loop {
-            let next = self.waiting.keys().next().copied();
-            if let Some(moment) = self.unfinished.filter(|moment| *moment < open && Some(*moment) != next) {
-                self.finish(moment, send)?;
+            while let Some(task) = self.tasks.pop() {
+                let Some(moment) = self.unfinished else { unreachable!("what is to be done is for a moment") };
+                left = left.saturating_sub(self.perform(task, moment, send)?);
+                if left == 0 {
+                    return Ok(true);
+                }
+            }
+            if std::mem::take(&mut self.finishing) {
                 self.unfinished = None;
+            }
+            let next = self.waiting.keys().next().copied();
+            if self.unfinished.is_some_and(|moment| moment < open && Some(moment) != next) {
+                self.finishing = true;
+                self.tasks.extend((0..self.steps.len()).rev().map(Task::Finish));
                 continue;
             }
             let next = next.into_iter().chain(self.wanted.first().copied()).min();
@@ -249,66 +279,62 @@ impl Fragment {
             let Some(moment) = next.filter(is_next) else { return Ok(false) };
             self.wanted.remove(&moment);
             self.unfinished = Some(moment);
-            while let Some((entry, batch)) = self.waiting.get_mut(&moment).and_then(VecDeque::pop_front) {
-                let entry = self.entries[entry];
-                let row_count = batch.row_count();
-                let applied = self.feed(entry.step, entry.input, moment, batch, send);
-                if entry.exchanged {
-                    self.surroundings.completion.rows_arrived(&self.surroundings.status, row_count);
+            match self.waiting.get_mut(&moment).and_then(VecDeque::pop_front) {
+                Some((entry, batch)) => {
+                    let Entry { step, input, exchanged } = self.entries[entry];
+                    let arrived = if exchanged { batch.row_count() } else { 0 };
+                    self.tasks.push(Task::Apply { step, input, batch, arrived });
                 }
-                applied?;
-                left = left.saturating_sub(row_count);
-                if left == 0 {
-                    return Ok(true);
-                }
+                None => drop(self.waiting.remove(&moment)),
             }
-            self.waiting.remove(&moment);
         }
     }
 
-    /// Applies a batch to a step, and what comes out to the steps above.
-    fn feed(
-        &mut self,
-        step: usize,
-        input: usize,
-        moment: Moment,
-        batch: ChangeBatch,
-        send: Send<'_>,
-    ) -> Result<(), String> {
-        let epoch = Epoch(moment.epoch);
-        let mut todo = vec![(step, input, batch)];
-        while let Some((step, input, batch)) = todo.pop() {
-            let rows_in = batch.row_count() as u64;
-            let output = self.call(step, rows_in, |operator, output| operator.apply(input, epoch, batch, output))?;
-            self.route(step, moment, output, &mut todo, send)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, moment: Moment, send: Send<'_>) -> Result<(), String> {
-        let Moment { epoch, iteration } = moment;
-        for step in 0..self.steps.len() {
-            let mut next = None;
-            let output = if self.in_loop {
-                self.call(step, 0, |operator, output| {
-                    next = operator.finish_iteration(Epoch(epoch), iteration, output)?;
+    /// Calls an operator, and puts what is to be done with its output on the stack. Gives the rows that went in or came out,
+    /// whichever are more.
+    fn perform(&mut self, task: Task, moment: Moment, send: Send<'_>) -> Result<usize, String> {
+        let epoch = moment.epoch;
+        let (step, rows_in, output) = match task {
+            Task::Apply { step, input, batch, arrived } => {
+                let rows_in = batch.row_count();
+                let apply = |operator: &mut dyn Operator, output: &mut Output| {
+                    operator.apply(input, Epoch(epoch), batch, output)
+                };
+                let output = self.call(step, rows_in as u64, apply);
+                if arrived > 0 {
+                    self.surroundings.completion.rows_arrived(&self.surroundings.status, arrived);
+                }
+                (step, rows_in, output?)
+            }
+            Task::Resume(step) => {
+                (step, 0, self.call(step, 0, |operator, output| operator.resume(Epoch(epoch), output))?)
+            }
+            Task::Finish(step) if self.in_loop => {
+                let mut next = None;
+                let output = self.call(step, 0, |operator, output| {
+                    next = operator.finish_iteration(Epoch(epoch), moment.iteration, output)?;
                     Ok(())
-                })?
-            } else {
+                })?;
+                if let Some(next) = next {
+                    assert!(next > moment.iteration, "an iteration is finished once");
+                    self.wanted.insert(Moment { epoch, iteration: next });
+                }
+                (step, 0, output)
+            }
+            Task::Finish(step) => {
                 let wanted = !self.steps[step].is_read_directly || self.has_subscribers(epoch);
-                self.call(step, 0, |operator, output| operator.finish_epoch(Epoch(epoch), wanted, output))?
-            };
-            if let Some(next) = next {
-                assert!(next > iteration, "an iteration is finished once");
-                self.wanted.insert(Moment { epoch, iteration: next });
+                let finish = |operator: &mut dyn Operator, output: &mut Output| {
+                    operator.finish_epoch(Epoch(epoch), wanted, output)
+                };
+                (step, 0, self.call(step, 0, finish)?)
             }
-            let mut todo = Vec::new();
-            self.route(step, moment, output, &mut todo, send)?;
-            for (step, input, batch) in todo {
-                self.feed(step, input, moment, batch, send)?;
-            }
+        };
+        let rows_out: usize = output.changes.iter().map(ChangeBatch::row_count).sum();
+        if output.more {
+            self.tasks.push(Task::Resume(step));
         }
-        Ok(())
+        self.route(step, moment, output, send)?;
+        Ok(rows_in.max(rows_out))
     }
 
     fn has_subscribers(&self, epoch: u64) -> bool {
@@ -336,19 +362,15 @@ impl Fragment {
         }
     }
 
-    fn route(
-        &mut self,
-        step: usize,
-        moment: Moment,
-        output: Output,
-        todo: &mut Vec<(usize, usize, ChangeBatch)>,
-        send: Send<'_>,
-    ) -> Result<(), String> {
+    fn route(&mut self, step: usize, moment: Moment, output: Output, send: Send<'_>) -> Result<(), String> {
         self.keep_errors(moment.epoch, output.errors);
+        let begin = self.tasks.len();
         for batch in output.changes {
             for target in &self.steps[step].targets {
                 match *target {
-                    Target::Step { step, input } => todo.push((step, input, batch.clone())),
+                    Target::Step { step, input } => {
+                        self.tasks.push(Task::Apply { step, input, batch: batch.clone(), arrived: 0 });
+                    }
                     Target::Subscribers => self.publish(moment.epoch, &batch),
                     Target::Port(port) => {
                         let begin = Instant::now();
@@ -360,6 +382,8 @@ impl Fragment {
                 }
             }
         }
+        // The next task is the last.
+        self.tasks[begin..].reverse();
         Ok(())
     }
 
@@ -373,15 +397,26 @@ impl Fragment {
     }
 
     fn ship(&self, moment: Moment, port: usize, batch: ChangeBatch, send: Send<'_>) -> Result<(), String> {
-        let Some(columns) = &self.ports[port].columns else {
-            send(moment, port, Parcel { worker: 0, batch });
-            return Ok(());
-        };
-        self.surroundings
-            .status
-            .in_flight_rows
-            .fetch_add(batch.row_count() as i64, std::sync::atomic::Ordering::Relaxed);
         let worker_count = self.surroundings.worker_count;
+        let in_flight = |row_count: usize| {
+            let rows = &self.surroundings.status.in_flight_rows;
+            rows.fetch_add(row_count as i64, std::sync::atomic::Ordering::Relaxed);
+        };
+        let columns = match &self.ports[port].exchange {
+            Exchange::None => {
+                send(moment, port, Parcel { worker: 0, batch });
+                return Ok(());
+            }
+            Exchange::ToAll => {
+                in_flight(batch.row_count() * worker_count);
+                for worker in 0..worker_count as u32 {
+                    send(moment, port, Parcel { worker, batch: batch.clone() });
+                }
+                return Ok(());
+            }
+            Exchange::ByKey(columns) => columns,
+        };
+        in_flight(batch.row_count());
         let parcels = catch_unwind(AssertUnwindSafe(|| split(batch, columns, worker_count)))
             .map_err(|panic| format!("exchange: {}", panic_message(panic.as_ref())))?
             .map_err(|error| format!("exchange: {error}"))?;
@@ -404,8 +439,13 @@ impl Fragment {
                 self.surroundings.completion.rows_arrived(&self.surroundings.status, batch.row_count());
             }
         }
-        self.unfinished = None;
+        for task in std::mem::take(&mut self.tasks) {
+            if let Task::Apply { arrived: arrived @ 1.., .. } = task {
+                self.surroundings.completion.rows_arrived(&self.surroundings.status, arrived);
+            }
+        }
         self.wanted.clear();
+        (self.unfinished, self.finishing) = (None, false);
         self.steps.clear();
     }
 }

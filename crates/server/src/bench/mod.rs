@@ -4,6 +4,7 @@
 mod client;
 mod csv;
 mod engine;
+mod fan_out;
 mod figures;
 mod group_by;
 mod join;
@@ -40,6 +41,8 @@ enum Measurement {
     SharedViews(shared_views::SharedViewsArguments),
     /// TPC-H's queries as views: epochs of new orders beside recomputations.
     Tpch(tpch::TpchArguments),
+    /// One row that has very many matches in a join, while another view goes on, and how soon that can be stopped.
+    FanOut(fan_out::FanOutArguments),
     /// Opening a database with many keys of state, to its first correct read.
     Reopen(group_by::ReopenArguments),
     /// Durable single-row INSERTs of several clients over the PostgreSQL protocol.
@@ -60,6 +63,7 @@ pub fn main(arguments: &BenchArguments) -> ExitCode {
         Measurement::Join(arguments) => join::join(arguments),
         Measurement::SharedViews(arguments) => shared_views::shared_views(arguments),
         Measurement::Tpch(arguments) => tpch::tpch(arguments),
+        Measurement::FanOut(arguments) => fan_out::fan_out(arguments),
         Measurement::Reopen(arguments) => group_by::reopen(arguments),
         Measurement::Inserts(arguments) => statements::inserts(arguments),
         Measurement::Lookups(arguments) => statements::lookups(arguments),

@@ -75,7 +75,7 @@ impl Lowering<'_> {
             kind,
             text: self.join_text(&pairs, residual.as_deref()),
             null_safe: pairs.iter().map(|pair| pair.null_safe).collect(),
-            left_width: inner_widths[0],
+            widths: inner_widths,
             keys: [keys[0].clone(), keys[1].clone()],
             residual,
         };

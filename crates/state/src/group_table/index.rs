@@ -13,20 +13,20 @@ const BITS_MIN: u32 = 6;
 
 /// From tag to slot; several slots may share a tag.
 #[derive(Debug)]
-pub(super) struct SlotIndex {
+pub(crate) struct SlotIndex {
     entries: Vec<u64>,
     bits: u32,
     used: usize,
 }
 
 impl SlotIndex {
-    pub(super) fn new() -> SlotIndex {
+    pub(crate) fn new() -> SlotIndex {
         SlotIndex { entries: vec![0; 1 << BITS_MIN], bits: BITS_MIN, used: 0 }
     }
 
     /// The tag of a hash.
     #[inline]
-    pub(super) fn tag(hash: u64) -> u32 {
+    pub(crate) fn tag(hash: u64) -> u32 {
         hash as u32
     }
 
@@ -37,13 +37,13 @@ impl SlotIndex {
 
     /// Begins loading the entry's cache line.
     #[inline]
-    pub(super) fn prefetch(&self, tag: u32) {
+    pub(crate) fn prefetch(&self, tag: u32) {
         prefetch(&self.entries[self.home(tag)]);
     }
 
     /// The first slot with this tag for which `same` holds.
     #[inline]
-    pub(super) fn find(&self, tag: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, tag: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.entries.len() - 1;
         let mut at = self.home(tag);
         loop {
@@ -62,7 +62,7 @@ impl SlotIndex {
     }
 
     /// Adds a slot; the caller knows that its key isn't there.
-    pub(super) fn insert(&mut self, tag: u32, slot: u32) {
+    pub(crate) fn insert(&mut self, tag: u32, slot: u32) {
         if (self.used + 1) * 4 > self.entries.len() * LOAD_OF_4 {
             self.grow();
         }
@@ -94,7 +94,7 @@ impl SlotIndex {
     ///
     /// # Panics
     /// If the slot is not in the index under that tag.
-    pub(super) fn remove(&mut self, tag: u32, slot: u32) {
+    pub(crate) fn remove(&mut self, tag: u32, slot: u32) {
         let mask = self.entries.len() - 1;
         let wanted = u64::from(tag) << 32 | u64::from(slot + 1);
         let mut gap = self.home(tag);
@@ -120,23 +120,23 @@ impl SlotIndex {
     }
 
     /// How many slots the index holds.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.used
     }
 
     /// Whether the entries outgrow the inner caches, so that prefetching pays.
-    pub(super) fn is_large(&self) -> bool {
+    pub(crate) fn is_large(&self) -> bool {
         self.entries.len() > 1 << 15
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.entries.capacity() * 8
     }
 }
 
 /// Asks the processor to load the cache line of a value; does nothing where there is no such instruction.
 #[inline]
-pub(super) fn prefetch<T>(value: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch has no effect but on the cache; the address comes from a reference.
     unsafe {

@@ -34,6 +34,7 @@ use parking_lot::RwLock;
 use crate::loading::Loading;
 use crate::{EpochPins, StateError, StateStore};
 use checkpoint::Frozen;
+pub(crate) use index::{SlotIndex, prefetch};
 use keys::KeyForm;
 pub use partial::{PartialGroups, Partials};
 use records::{GroupRecords, HEADER, LINK};

@@ -1,21 +1,24 @@
 //! What a row store gives to a checkpoint.
 //!
 //! Stored form: the key is the key group, then the row's id (eight bytes, big-endian); the value is a version byte,
-//! then all columns as `RowCodec` writes them.
+//! then all columns as `RowCodec` writes them. Rows that never end may be stored many at once (`pages`).
 
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use changelog::{Epoch, KeyGroup, RowBytes, StateTableId};
+use changelog::{ChangelogMode, Epoch, KeyGroup, RowBytes, StateTableId};
 use parking_lot::RwLockWriteGuard;
 
+use super::pages::PageWriter;
 use super::segment::{RowId, Visible};
-use super::{RowStore, Rows, hashes_of};
+use super::{Holding, RowStore, Rows, hashes_of};
 use crate::{StateError, StateTable};
 
 /// The version of the stored form.
 pub(super) const VALUE_VERSION: u8 = 1;
+/// The version of a value that holds many rows.
+pub(super) const PAGE_VERSION: u8 = 2;
 /// Bits of a row's id; above them, in one word, is the key group.
 pub(super) const ID_BITS: u32 = 56;
 
@@ -50,7 +53,7 @@ pub(super) fn stored_place(key_group: KeyGroup, id: RowId) -> u64 {
     (u64::from(key_group.0) << ID_BITS) | id
 }
 
-fn stored_key(place: u64) -> [u8; 9] {
+pub(super) fn stored_key(place: u64) -> [u8; 9] {
     let mut key = [0; 9];
     key[0] = (place >> ID_BITS) as u8;
     key[1..].copy_from_slice(&(place & ((1 << ID_BITS) - 1)).to_be_bytes());
@@ -86,13 +89,22 @@ impl StateTable for RowStore {
         for place in ended.iter() {
             put(&stored_key(*place), None)?;
         }
+        let mut pages = self.writes_pages().then(|| PageWriter::new(&self.codec));
         let mut value = vec![VALUE_VERSION];
-        while let Some(new) = self.new_rows(cursor)? {
+        while let Some(mut new) = self.new_rows(cursor)? {
             cursor = new.next;
             if new.ids.is_empty() {
                 continue;
             }
-            let hashes = hashes_of(&self.canonical_columns(&new.batch, &self.placement), new.ids.len());
+            let mut hashes = hashes_of(&self.canonical_columns(&new.batch, &self.placement), new.ids.len());
+            if self.options.holding == Holding::All {
+                new = self.stored_here(new, &mut hashes)?;
+            }
+            if let Some(pages) = &mut pages {
+                let key_groups = hashes.iter().map(|hash| self.stored_key_group(*hash));
+                pages.add(new.batch, key_groups.zip(new.ids), put)?;
+                continue;
+            }
             let encoded = self.encode(&new.batch);
             for (at, (id, hash)) in new.ids.iter().zip(hashes).enumerate() {
                 value.truncate(1);
@@ -102,7 +114,7 @@ impl StateTable for RowStore {
                 put(&stored_key(stored_place(self.stored_key_group(hash), *id)), Some(&value))?;
             }
         }
-        Ok(())
+        pages.map_or(Ok(()), |mut pages| pages.write(put))
     }
 
     fn end_checkpoint(&self, durable: bool) {
@@ -131,6 +143,20 @@ impl StateTable for RowStore {
 }
 
 impl RowStore {
+    /// Those of the rows that this shard stores, and their hashes.
+    fn stored_here(&self, new: NewRows, hashes: &mut Vec<u64>) -> Result<NewRows, StateError> {
+        let wanted: Vec<bool> = hashes.iter().map(|hash| self.stores(KeyGroup::of(*hash))).collect();
+        let mut each = wanted.iter();
+        hashes.retain(|_| each.next().is_some_and(|wanted| *wanted));
+        let ids = new.ids.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(id, _)| *id).collect();
+        Ok(NewRows { batch: filter_record_batch(&new.batch, &BooleanArray::from(wanted))?, ids, next: new.next })
+    }
+
+    /// Whether rows are stored many at once. One that ends must be taken out alone.
+    fn writes_pages(&self) -> bool {
+        self.options.mode == ChangelogMode::AppendOnly && !self.codec.types().is_empty()
+    }
+
     /// The encoded rows; `None` if there are no columns.
     fn encode(&self, batch: &RecordBatch) -> Option<RowBytes> {
         (batch.num_columns() > 0).then(|| self.codec.encode(batch.columns()))

@@ -14,6 +14,9 @@ mod equality;
 mod index;
 mod keyed;
 mod load;
+mod locate;
+mod options;
+mod pages;
 mod read;
 mod segment;
 mod segments;
@@ -23,44 +26,23 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_arrays;
-use arrow::datatypes::{DataType, SchemaRef};
-use changelog::{ChangeBatch, Epoch, KEY_GROUP_COUNT, KeyGroup, RowCodec, StateTableId, canonical_key, hash_columns};
+use arrow::datatypes::DataType;
+use changelog::{ChangeBatch, ChangelogMode, Epoch, KEY_GROUP_COUNT, KeyGroup, RowCodec, canonical_key, hash_columns};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::StateError;
 use crate::loading::Loading;
-use crate::{EpochPins, StateError, StateStore};
 use checkpoint::Frozen;
 use equality::rows_equal;
 use index::RowIndex;
 use keyed::KeyIndex;
 pub use keyed::{MatchCursor, Matches};
+pub use options::{Holding, RowStoreOptions};
 use segment::{RowId, Segment};
 use segments::{Place, SEGMENT_ROWS_MAX, Segments};
 
 /// Retractions after which waiting readers are let in.
 const RETRACTIONS_PER_LOCK: usize = 4096;
-
-/// What a row store is made of.
-#[derive(Debug)]
-pub struct RowStoreOptions {
-    /// Names the rows on disk; all shards of a table share it.
-    pub id: StateTableId,
-    /// The rows' columns.
-    pub schema: SchemaRef,
-    /// Columns that tell rows apart; without, equal rows count.
-    pub unique_key: Option<Vec<usize>>,
-    /// Columns whose hash gives the row's key group; `None`: those of the unique key, or else all of them.
-    /// If rows may be retracted, they must come to the shard that owns this key group.
-    pub placement: Option<Vec<usize>>,
-    /// The key groups that this shard owns. A table with one shard: `0..256`.
-    pub key_groups: Range<u16>,
-    /// Columns that many rows may share and that rows are found by (`find_matches`); `Some` of no columns finds all rows.
-    pub key_index: Option<Vec<usize>>,
-    /// Which epochs can be read.
-    pub pins: Arc<EpochPins>,
-    /// Where rows are loaded from, if they were checkpointed; `None` for a table that begins empty.
-    pub store: Option<Arc<dyn StateStore>>,
-}
 
 /// What a batch did to a row store. Copies count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,7 +120,7 @@ impl RowStore {
             rows: RwLock::new(Rows {
                 segments: Segments::default(),
                 index: options.unique_key.is_some().then(RowIndex::new),
-                keys: options.key_index.clone().map(KeyIndex::new),
+                keys: options.key_index.clone().map(|columns| KeyIndex::new(columns, &options.schema)),
                 applied: Epoch::ZERO,
                 stored_below: 0,
                 ended_stored: Vec::new(),
@@ -202,6 +184,7 @@ impl RowStore {
             self.insert(&mut rows, epoch, &inserted);
         }
         if let Some((retracted, counts)) = retracted {
+            assert_eq!(self.options.mode, ChangelogMode::Retracting, "rows that are only appended never end");
             self.retract(&mut rows, epoch, &retracted, &counts, (&mut outcome, &mut changed.ended));
         }
         debug_assert_eq!(outcome.missing, 0, "a retracted row is there");
@@ -268,7 +251,8 @@ impl RowStore {
 
     /// Appends a segment, with its rows in the indexes.
     fn push_segment(&self, rows: &mut Rows, segment: Segment) {
-        rows.segments.push(if rows.keys.is_some() { segment.with_links() } else { segment });
+        let both_ways = self.options.mode == ChangelogMode::Retracting;
+        rows.segments.push(if rows.keys.is_some() { segment.with_links(both_ways) } else { segment });
         let number = rows.segments.list().len() - 1;
         self.add_to_index(rows, number);
         self.add_to_keys(rows, number);
@@ -326,6 +310,7 @@ impl RowStore {
                 RwLockWriteGuard::bump(rows);
             }
             let key_group = self.stored_key_group(placement_hashes.as_ref().map_or(*hash, |hashes| hashes[row]));
+            let key_group = self.stores(key_group).then_some(key_group);
             for _ in 0..counts[row] {
                 let Some(at) = self.retract_one(rows, epoch, retracted, row, *hash, key_group) else {
                     outcome.missing += 1;
@@ -341,7 +326,8 @@ impl RowStore {
         }
     }
 
-    /// Ends one row equal to row `row` of `retracted` and says where it is; `None` if there is none.
+    /// Ends one row equal to row `row` of `retracted` and says where it is; `None` if there is none. Its key group is given if
+    /// it is this shard that stores it.
     fn retract_one(
         &self,
         rows: &mut Rows,
@@ -349,7 +335,7 @@ impl RowStore {
         retracted: &RecordBatch,
         row: usize,
         hash: u64,
-        key_group: KeyGroup,
+        key_group: Option<KeyGroup>,
     ) -> Option<Place> {
         let Rows { segments, index: Some(index), .. } = rows else { return None };
         let key_columns: Vec<&ArrayRef> = self.index_columns.iter().map(|column| retracted.column(*column)).collect();
@@ -365,10 +351,12 @@ impl RowStore {
             let columns = segments.list()[at.0].rows().columns();
             if segments.is_live(at) && rows_equal(columns, at.1, retracted.columns(), row) {
                 let segment = &segments.list()[at.0];
-                if let Some(stored) = segment.stored(at.1) {
-                    rows.ended_stored.push(stored);
-                } else if id < rows.stored_below {
-                    rows.ended_stored.push(checkpoint::stored_place(key_group, id));
+                if let Some(key_group) = key_group {
+                    if let Some(stored) = segment.stored(at.1) {
+                        rows.ended_stored.push(stored);
+                    } else if id < rows.stored_below {
+                        rows.ended_stored.push(checkpoint::stored_place(key_group, id));
+                    }
                 }
                 // Versions of a unique key stay findable for readers of earlier epochs; but a row that no epoch
                 // will ever show, or one of a bag's copies, leaves the index at once.
@@ -403,10 +391,15 @@ impl RowStore {
     fn stored_key_group(&self, hash: u64) -> KeyGroup {
         let KeyGroup(own) = KeyGroup::of(hash);
         let Range { start, end } = self.options.key_groups;
-        if (start..end).contains(&u16::from(own)) {
+        if (start..end).contains(&u16::from(own)) || self.options.holding == Holding::All {
             return KeyGroup(own);
         }
         KeyGroup((start + u16::from(own) % (end - start)) as u8)
+    }
+
+    /// Whether this shard stores the rows of a key group.
+    fn stores(&self, KeyGroup(key_group): KeyGroup) -> bool {
+        self.options.holding != Holding::All || self.options.key_groups.contains(&u16::from(key_group))
     }
 
     /// Gives up some of the rows that nobody can see any more, and returns whether there are more.

@@ -4,8 +4,9 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use changelog::Epoch;
 
-use super::keyed::Links;
+use super::keyed::NONE;
 use crate::StateError;
+use crate::group_table::prefetch;
 
 /// The end of a row that has none.
 pub(super) const LIVE: u64 = u64::MAX;
@@ -26,9 +27,17 @@ pub(super) struct Segment {
     /// The epoch from which each row is gone, or `LIVE`; `None` while all live.
     ends: Option<Vec<u64>>,
     /// Each row's neighbours in its key, if rows are found by one.
-    links: Option<Vec<Links>>,
+    links: Option<Links>,
     /// Rows that ended by the retained epoch: nobody can see them any more.
     pub(super) reclaimable_count: usize,
+}
+
+/// By row, the next rows of its key; `super::keyed::NONE` where there is none.
+#[derive(Debug)]
+struct Links {
+    older: Vec<RowId>,
+    /// Only needed for a row to leave its key: empty in a store whose rows never end.
+    newer: Vec<RowId>,
 }
 
 #[derive(Debug)]
@@ -114,21 +123,44 @@ impl Segment {
         self.stored.as_ref().map(|stored| stored[place]).filter(|at| *at != OWN_ID)
     }
 
-    /// Keeps links for the rows from now on.
-    pub(super) fn with_links(mut self) -> Segment {
-        self.links = Some(vec![Links::ALONE; self.row_count()]);
+    /// Keeps links for the rows from now on, to both sides if rows may end.
+    pub(super) fn with_links(mut self, both_ways: bool) -> Segment {
+        let none = || vec![NONE; self.row_count()];
+        self.links = Some(Links { older: none(), newer: if both_ways { none() } else { Vec::new() } });
         self
     }
 
     #[inline]
-    pub(super) fn links(&self, place: usize) -> Links {
-        self.links.as_ref().map_or(Links::ALONE, |links| links[place])
+    pub(super) fn links_both_ways(&self) -> bool {
+        self.links.as_ref().is_some_and(|links| !links.newer.is_empty())
+    }
+
+    /// The next older and newer rows of a row's key.
+    #[inline]
+    pub(super) fn neighbours(&self, place: usize) -> (RowId, RowId) {
+        let Some(links) = &self.links else { return (NONE, NONE) };
+        (links.older[place], links.newer.get(place).copied().unwrap_or(NONE))
+    }
+
+    /// Asks for what `neighbours` reads.
+    #[inline]
+    pub(super) fn prefetch_neighbours(&self, place: usize) {
+        if let Some(links) = &self.links {
+            prefetch(&links.older[place]);
+        }
     }
 
     #[inline]
-    pub(super) fn set_links(&mut self, place: usize, to: Links) {
+    pub(super) fn set_older(&mut self, place: usize, older: RowId) {
         if let Some(links) = &mut self.links {
-            links[place] = to;
+            links.older[place] = older;
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_newer(&mut self, place: usize, newer: RowId) {
+        if let Some(links) = &mut self.links {
+            links.newer[place] = newer;
         }
     }
 
@@ -175,10 +207,10 @@ impl Segment {
                 Begins::Each(epochs) => Begins::Each(kept(epochs)),
             },
             ends: Some(kept(ends)),
-            links: self
-                .links
-                .as_ref()
-                .map(|links| links.iter().zip(&keep).filter(|(_, k)| **k).map(|(l, _)| *l).collect()),
+            links: self.links.as_ref().map(|links| {
+                let kept = |ids: &[RowId]| if ids.is_empty() { Vec::new() } else { kept(ids) };
+                Links { older: kept(&links.older), newer: kept(&links.newer) }
+            }),
             rows: filter_record_batch(&self.rows, &BooleanArray::from(keep))?,
             reclaimable_count: 0,
         };
@@ -201,10 +233,10 @@ impl Segment {
             stored: any_stored.then(|| each(&|s, at| s.stored(at).unwrap_or(OWN_ID))),
             begins: Begins::Each(each(&Segment::begin)),
             ends: any_ended.then(|| each(&Segment::end)),
-            links: segments[0]
-                .links
-                .is_some()
-                .then(|| segments.iter().flat_map(|s| s.links.iter().flatten().copied()).collect()),
+            links: segments[0].links.is_some().then(|| Links {
+                older: segments.iter().flat_map(|s| s.links.iter().flat_map(|links| &links.older)).copied().collect(),
+                newer: segments.iter().flat_map(|s| s.links.iter().flat_map(|links| &links.newer)).copied().collect(),
+            }),
             reclaimable_count: segments.iter().map(|s| s.reclaimable_count).sum(),
         };
         segment.simplify(retained);
@@ -247,7 +279,7 @@ impl Segment {
         };
         let words =
             ids + begins + self.ends.as_ref().map_or(0, Vec::capacity) + self.stored.as_ref().map_or(0, Vec::capacity);
-        let words = words + self.links.as_ref().map_or(0, |links| 2 * links.capacity());
+        let words = words + self.links.as_ref().map_or(0, |links| links.older.capacity() + links.newer.capacity());
         columns + words * size_of::<u64>() + size_of::<Segment>()
     }
 }

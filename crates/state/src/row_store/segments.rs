@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use changelog::Epoch;
 
-use super::keyed::Links;
+use super::locate::SegmentIds;
 use super::segment::{LIVE, RowId, Segment};
 use crate::StateError;
 
@@ -32,8 +32,8 @@ pub(super) type Place = (usize, usize);
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     list: Vec<Segment>,
-    /// The last id of each segment: rows are found by these alone.
-    last_ids: Vec<RowId>,
+    /// The ids of each segment.
+    ids: SegmentIds,
     next_id: RowId,
     live_count: usize,
     /// Rows that ended, with the epoch, in order.
@@ -67,7 +67,7 @@ impl Segments {
     /// The segment with the first row whose id is not below `id`.
     #[inline]
     pub(super) fn segment_from(&self, id: RowId) -> usize {
-        self.last_ids.partition_point(|last| *last < id)
+        self.ids.segment_from(id)
     }
 
     /// Where the row is, unless it was given up.
@@ -90,13 +90,13 @@ impl Segments {
     }
 
     #[inline]
-    pub(super) fn links(&self, (number, place): Place) -> Links {
-        self.list[number].links(place)
+    pub(super) fn set_older(&mut self, (number, place): Place, older: RowId) {
+        self.list[number].set_older(place, older);
     }
 
     #[inline]
-    pub(super) fn set_links(&mut self, (number, place): Place, links: Links) {
-        self.list[number].set_links(place, links);
+    pub(super) fn set_newer(&mut self, (number, place): Place, newer: RowId) {
+        self.list[number].set_newer(place, newer);
     }
 
     /// Appends a segment whose ids begin at `next_id`.
@@ -105,7 +105,7 @@ impl Segments {
         assert_eq!(segment.id(0), self.next_id, "ids ascend");
         self.next_id = segment.last_id() + 1;
         self.live_count += segment.row_count();
-        self.last_ids.push(segment.last_id());
+        self.ids.push(segment.id(0), segment.last_id());
         self.list.push(segment);
     }
 
@@ -164,7 +164,8 @@ impl Segments {
                 small_count = 0;
             }
         }
-        self.last_ids = kept.iter().map(Segment::last_id).collect();
+        self.ids = SegmentIds::default();
+        kept.iter().for_each(|segment| self.ids.push(segment.id(0), segment.last_id()));
         self.list = kept;
         (self.stale_count, self.stale_rows) = (0, 0);
         for segment in &self.list {
@@ -191,8 +192,8 @@ impl Segments {
                     self.stale_count += 1;
                     self.stale_rows += merged.row_count();
                 }
-                self.last_ids.truncate(start);
-                self.last_ids.push(merged.last_id());
+                self.ids.truncate(start);
+                self.ids.push(merged.id(0), merged.last_id());
                 self.list.push(merged);
             }
         }

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::*;
-use crate::{BegunCheckpoint, Checkpointer, EpochPins, MemoryStore, Pin, ReadTable, StateTables, WriteSet};
+use crate::{BegunCheckpoint, Checkpointer, EpochPins, MemoryStore, Pin, ReadTable, StateStore, StateTables, WriteSet};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use changelog::{ChangeBatch, Epoch, StateTableId};
@@ -59,16 +59,8 @@ fn open(
     pins: &Arc<EpochPins>,
     store: Option<Arc<dyn StateStore>>,
 ) -> Arc<RowStore> {
-    RowStore::new(RowStoreOptions {
-        id: StateTableId(7),
-        schema: schema(),
-        unique_key: unique.then(|| vec![0]),
-        placement: None,
-        key_groups,
-        key_index: None,
-        pins: Arc::clone(pins),
-        store,
-    })
+    let options = RowStoreOptions::new(StateTableId(7), schema(), pins);
+    RowStore::new(RowStoreOptions { unique_key: unique.then(|| vec![0]), key_groups, store, ..options })
 }
 
 #[test]
@@ -385,16 +377,8 @@ fn readers_see_whole_epochs_while_rows_change() {
         RecordBatch::try_new(Arc::clone(&schema), vec![column(keys), column(amounts)]).expect("two columns")
     };
     let open = |pins: &Arc<EpochPins>, store: Option<Arc<dyn StateStore>>| {
-        RowStore::new(RowStoreOptions {
-            id: StateTableId(1),
-            schema: Arc::clone(&schema),
-            unique_key: Some(vec![0]),
-            placement: None,
-            key_groups: 0..256,
-            key_index: None,
-            pins: Arc::clone(pins),
-            store,
-        })
+        let options = RowStoreOptions::new(StateTableId(1), Arc::clone(&schema), pins);
+        RowStore::new(RowStoreOptions { unique_key: Some(vec![0]), store, ..options })
     };
     let sum_of = |table: &RowStore, epoch: Epoch| {
         let (mut count, mut sum) = (0, 0);
@@ -470,16 +454,8 @@ fn rows_without_columns_are_rows() {
     };
     let (pins, store, tables) = (EpochPins::new(), MemoryStore::new(), StateTables::new());
     let open = |store| {
-        RowStore::new(RowStoreOptions {
-            id: StateTableId(1),
-            schema: Arc::new(Schema::empty()),
-            unique_key: None,
-            placement: None,
-            key_groups: 0..256,
-            key_index: None,
-            pins: Arc::clone(&pins),
-            store,
-        })
+        let options = RowStoreOptions::new(StateTableId(1), Arc::new(Schema::empty()), &pins);
+        RowStore::new(RowStoreOptions { store, ..options })
     };
     let count = |table: &RowStore, epoch: Epoch| {
         let mut count = 0;

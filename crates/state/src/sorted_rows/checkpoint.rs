@@ -134,7 +134,7 @@ impl StateTable for SortedRows {
     fn memory_bytes(&self) -> usize {
         let rows = self.rows.lock();
         let partitions = rows.list.iter().map(|partition| partition.key.len() + partition.tree.memory_bytes());
-        let fixed = rows.list.capacity() * size_of::<super::Partition>() + rows.index.capacity() * 5;
+        let fixed = rows.list.capacity() * size_of::<super::Partition>() + rows.index.memory_bytes();
         partitions.sum::<usize>() + fixed + rows.notes.memory_bytes()
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 
+use arrow::array::Array;
 use changelog::{KEY_GROUP_COUNT, hash_columns};
 
 use super::checkpoint::VALUE_VERSION;
@@ -103,8 +104,9 @@ impl SortedRows {
         hash_columns(&columns, row_count, &mut hashes);
         let mut rows = self.rows.lock();
         let rows = &mut *rows;
+        rows.any_null |= columns.iter().any(|column| column.logical_null_count() > 0);
         for (row, parts) in slice.rows.iter().enumerate() {
-            let slot = rows.slot_of(hashes[row], slice.partition_key(row));
+            let slot = rows.slot_of(hashes[row], slice.partition_key(row), false);
             let bytes = &slice.bytes[parts.start + parts.partition_length..parts.end];
             let stored = SortedRow { bytes, sort_length: parts.sort_length, copies: parts.copies };
             rows.list[slot as usize].tree.add(stored, &mut rows.scratch);

@@ -19,12 +19,14 @@ mod tree;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, SchemaRef};
-use changelog::{ChangeBatch, Epoch, KEY_GROUP_COUNT, KeyGroup, RowCodec, StateTableId, hash_columns};
-use hashbrown::HashTable;
+use changelog::{
+    ChangeBatch, Epoch, KEY_GROUP_COUNT, KeyGroup, RowCodec, StateTableId, hash_columns, is_hashed_one_to_one,
+};
 use parking_lot::Mutex;
 
+use crate::group_table::{SlotIndex, prefetch};
 use crate::loading::Loading;
 use crate::{StateError, StateStore};
 use checkpoint::{Notes, PartsOfKey};
@@ -33,6 +35,8 @@ pub use encode::SortColumn;
 pub use leaf::SortedRow;
 pub use tree::RowTree;
 
+/// Rows for which memory is asked for ahead.
+const ROWS_AT_A_TIME: usize = 128;
 /// Not among the partitions that changed in this epoch.
 const UNTOUCHED: u32 = u32::MAX;
 
@@ -72,6 +76,8 @@ pub struct SortedRows {
     options: SortedRowsOptions,
     encoder: RowEncoder,
     loading: Loading,
+    /// Different partition keys without NULL have different hashes.
+    one_to_one: bool,
     rows: Mutex<Partitions>,
 }
 
@@ -86,10 +92,12 @@ pub struct ChangedPartition<'a> {
     pub changed: &'a [(Box<[u8]>, usize)],
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Partitions {
-    index: HashTable<u32>,
+    index: SlotIndex,
     list: Vec<Partition>,
+    /// Whether there ever was a row with NULL in its partition's key.
+    any_null: bool,
     /// Places in `list` that can be given to new partitions.
     free: Vec<u32>,
     touched: Vec<Touched>,
@@ -138,7 +146,10 @@ impl SortedRows {
         let rows = Arc::new(SortedRows {
             encoder: RowEncoder::new(&options.schema, &options.partition, &options.order),
             loading: Loading::new(options.store.is_none()),
-            rows: Mutex::new(Partitions::default()),
+            one_to_one: is_hashed_one_to_one(
+                &options.partition.iter().map(|column| options.schema.field(*column).data_type()).collect::<Vec<_>>(),
+            ),
+            rows: Mutex::new(Partitions::new()),
             options,
         });
         load::start(&rows);
@@ -178,20 +189,25 @@ impl SortedRows {
         let mut rows = self.rows.lock();
         assert!(epoch >= rows.epoch, "epochs are applied in order");
         rows.epoch = epoch;
-        for (row, hash) in hashes.iter().enumerate() {
-            let weight = batch.weight(row);
-            if weight == 0 {
-                continue;
+        rows.any_null |= keys.columns.iter().any(|column| column.logical_null_count() > 0);
+        for (some, hashes) in hashes.chunks(ROWS_AT_A_TIME).enumerate() {
+            rows.prefetch(hashes);
+            for (at, hash) in hashes.iter().enumerate() {
+                let row = some * ROWS_AT_A_TIME + at;
+                let weight = batch.weight(row);
+                if weight == 0 {
+                    continue;
+                }
+                let (bytes, sort_length) = encoded.row(row);
+                let changed = SortedRow { bytes, sort_length, copies: weight };
+                self.apply_row(&mut rows, *hash, keys.key(row), changed, listed);
             }
-            let (bytes, sort_length) = encoded.row(row);
-            let changed = SortedRow { bytes, sort_length, copies: weight };
-            self.apply_row(&mut rows, *hash, keys.key(row), changed, listed);
         }
         Ok(())
     }
 
     fn apply_row(&self, rows: &mut Partitions, hash: u64, key: &[u8], row: SortedRow<'_>, listed: Listing) {
-        let slot = rows.slot_of(hash, key);
+        let slot = rows.slot_of(hash, key, self.one_to_one);
         let Partitions { list, touched, notes, scratch, row_count, .. } = rows;
         let partition = &mut list[slot as usize];
         if let Some(kept) = self.options.kept
@@ -305,13 +321,50 @@ fn is_beyond(tree: &RowTree, kept: Kept, row: SortedRow<'_>) -> bool {
 }
 
 impl Partitions {
+    fn new() -> Partitions {
+        Partitions {
+            index: SlotIndex::new(),
+            list: Vec::new(),
+            any_null: false,
+            free: Vec::new(),
+            touched: Vec::new(),
+            notes: Notes::default(),
+            scratch: Vec::new(),
+            row_count: 0,
+            epoch: Epoch::ZERO,
+        }
+    }
+
+    /// Asks for what the changes of partitions with these hashes will read, one thing after the other.
+    fn prefetch(&self, hashes: &[u64]) {
+        if !self.index.is_large() {
+            return;
+        }
+        hashes.iter().for_each(|hash| self.index.prefetch(SlotIndex::tag(*hash)));
+        let mut slots = [0; ROWS_AT_A_TIME];
+        let mut count = 0;
+        for hash in hashes {
+            // Rarely another one with the same tag.
+            if let Some(slot) = self.index.find(SlotIndex::tag(*hash), |_| true) {
+                prefetch(&self.list[slot as usize]);
+                slots[count] = slot;
+                count += 1;
+            }
+        }
+        slots[..count].iter().for_each(|slot| self.list[*slot as usize].tree.prefetch());
+    }
+
     /// The place of a partition; a new one if there is none with this key.
     #[inline]
-    fn slot_of(&mut self, hash: u64, key: &[u8]) -> u32 {
+    fn slot_of(&mut self, hash: u64, key: &[u8], one_to_one: bool) -> u32 {
         let list = &mut self.list;
-        let same = |slot: &u32| list[*slot as usize].hash == hash && *list[*slot as usize].key == *key;
-        if let Some(slot) = self.index.find(hash, same) {
-            return *slot;
+        let exact = one_to_one && !self.any_null;
+        let same = |slot: u32| {
+            let partition = &list[slot as usize];
+            partition.hash == hash && (exact || *partition.key == *key)
+        };
+        if let Some(slot) = self.index.find(SlotIndex::tag(hash), same) {
+            return slot;
         }
         let partition = Partition { hash, key: Box::from(key), tree: RowTree::default(), touched: UNTOUCHED };
         let slot = match self.free.pop() {
@@ -324,7 +377,7 @@ impl Partitions {
                 (list.len() - 1) as u32
             }
         };
-        self.index.insert_unique(hash, slot, |slot| list[*slot as usize].hash);
+        self.index.insert(SlotIndex::tag(hash), slot);
         slot
     }
 
@@ -334,10 +387,7 @@ impl Partitions {
             return;
         }
         partition.key = Box::default();
-        let hash = partition.hash;
-        if let Ok(entry) = self.index.find_entry(hash, |at| *at == slot) {
-            entry.remove();
-            self.free.push(slot);
-        }
+        self.index.remove(SlotIndex::tag(partition.hash), slot);
+        self.free.push(slot);
     }
 }

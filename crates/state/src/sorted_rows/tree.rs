@@ -9,11 +9,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::leaf::{self, SortedRow};
+use crate::group_table::prefetch;
 
 /// Bytes of a leaf above which it is cut in two.
 const LEAF_BYTES_MAX: usize = if cfg!(test) { 128 } else { 2048 };
 /// Children of an inner node above which it is cut in two.
 const CHILDREN_MAX: usize = if cfg!(test) { 4 } else { 32 };
+
+/// Bytes that the processor fetches at a time, and how many times that of a leaf are asked for ahead.
+const CACHE_LINE: usize = 64;
+const LINES_AHEAD: usize = 6;
 
 /// The rows of a partition. Cloning it is cheap.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +143,16 @@ impl RowTree {
                 Node::Inner(children) => node = &children.last()?.node,
                 Node::Leaf(bytes) => return leaf::rows(bytes).last().map(|(_, row)| row),
             }
+        }
+    }
+
+    /// Asks for the memory that a change will read first.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        match &self.root {
+            Some(Node::Leaf(bytes)) => bytes.chunks(CACHE_LINE).take(LINES_AHEAD).for_each(|line| prefetch(&line[0])),
+            Some(Node::Inner(children)) => prefetch(children.as_ref()),
+            None => {}
         }
     }
 

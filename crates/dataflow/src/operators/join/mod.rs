@@ -5,7 +5,8 @@
 //! 2. A row of a side that shows whether it has matches (the left one of a left join, of EXISTS, …) changes its result
 //!    when it gets its first match or loses its last one. With nothing but equal keys that is asked of a whole key: has
 //!    the other side any row of it. With a further condition each such row has a count of its matches.
-//! 3. Insertions are joined as they come; retractions wait for the end of the epoch, when only net changes are left.
+//! 3. A row may have any number of matches: after some of them the operator stops, and is resumed (`Operator::resume`).
+//! 4. Insertions are joined as they come; retractions wait for the end of the epoch, when only net changes are left.
 //!
 //! A row whose key is NULL (where NULL does not equal NULL) matches nothing and is not kept.
 //! The algebra is that of Budiu et al., DBSP, VLDB 2023.
@@ -16,17 +17,19 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, ChangelogMode, Epoch, consolidate};
-use state::StateTable;
+use state::{Matches, StateTable};
 
 use super::keyed::{KeyedParts, KeyedShard, KeyedSpec};
 use crate::shared_index::OperatorIndex;
 use crate::{DataflowError, Expression, Operator, Output};
 use side::Side;
+use step::Step;
 
 /// Rows of a side that shows whether it has matches wait for the end of the epoch, up to this many: until then
 /// they would mostly be shown without a match first.
@@ -80,10 +83,31 @@ pub struct Join {
     pub null_safe: Vec<bool>,
     /// What else must be true of a pair: over the left columns, then the right ones.
     pub residual: Option<Arc<dyn Expression>>,
-    /// How many columns the left input has.
-    pub left_width: usize,
+    /// How many columns each input has.
+    pub widths: [usize; 2],
     /// The condition's text.
     pub text: String,
+}
+
+impl Join {
+    /// Without keys: the side of which every worker has all rows. The other one's are spread, and it alone may show whether
+    /// it has matches; if both do, one worker does it all.
+    fn replicated(&self) -> Option<usize> {
+        match self.kind {
+            _ if !self.keys[0].is_empty() => None,
+            JoinKind::Full => None,
+            JoinKind::Right => Some(0),
+            _ => Some(1),
+        }
+    }
+
+    /// The columns that decide which worker has a row of a side, or stores it if all have it.
+    fn placing(&self, input: usize) -> Vec<usize> {
+        match self.replicated() {
+            Some(_) => (0..self.widths[input]).collect(),
+            None => self.keys[input].clone(),
+        }
+    }
 }
 
 impl KeyedSpec for Join {
@@ -105,14 +129,18 @@ impl KeyedSpec for Join {
     }
 
     fn placement(&self, input: usize) -> Option<Vec<usize>> {
-        Some(self.keys[input].clone())
+        Some(self.placing(input))
+    }
+
+    fn is_replicated(&self, input: usize) -> bool {
+        self.replicated() == Some(input)
     }
 
     fn placed_by(&self) -> Option<Vec<usize>> {
         match self.kind {
-            JoinKind::Right => Some(self.keys[1].iter().map(|column| column + self.left_width).collect()),
+            JoinKind::Right => Some(self.placing(1).iter().map(|column| column + self.widths[0]).collect()),
             JoinKind::Full => None,
-            _ => Some(self.keys[0].clone()),
+            _ => Some(self.placing(0)),
         }
     }
 
@@ -123,8 +151,15 @@ impl KeyedSpec for Join {
     fn operator(&self, shard: &KeyedShard) -> Result<KeyedParts, DataflowError> {
         let sides = [Side::new(self, 0, shard), Side::new(self, 1, shard)];
         let tables = sides.iter().map(|side| side.store() as Arc<dyn StateTable>).collect();
-        let operator =
-            JoinOperator { spec: self.clone(), schema: Arc::clone(&shard.schema), sides, waiting: Default::default() };
+        let operator = JoinOperator {
+            spec: self.clone(),
+            schema: Arc::clone(&shard.schema),
+            sides,
+            waiting: Default::default(),
+            steps: VecDeque::new(),
+            step: None,
+            matches: Matches::default(),
+        };
         Ok(KeyedParts { operator: Box::new(operator), tables })
     }
 }
@@ -136,6 +171,11 @@ struct JoinOperator {
     schema: SchemaRef,
     sides: [Side; 2],
     waiting: [Waiting; 2],
+    /// Changes of a side that are to be joined, in order, and those that are being joined.
+    steps: VecDeque<(usize, ChangeBatch)>,
+    step: Option<Step>,
+    /// Those of the batch of pairs at hand: kept for their memory.
+    matches: Matches,
 }
 
 /// Changes of one side that are joined at the end of the epoch.
@@ -158,7 +198,8 @@ impl JoinOperator {
 impl Operator for JoinOperator {
     fn apply(&mut self, input: usize, epoch: Epoch, batch: ChangeBatch, output: &mut Output) -> Result<(), ArrowError> {
         if self.is_joined_at_once(input, &batch) {
-            return self.step(input, epoch, &batch, output);
+            self.begin(input, batch);
+            return self.go_on(epoch, output);
         }
         let waiting = &mut self.waiting[input];
         waiting.row_count += batch.row_count();
@@ -183,10 +224,14 @@ impl Operator for JoinOperator {
                 self.sides[input].take(epoch, &net)?;
             }
             if !net.is_empty() {
-                self.step(input, epoch, &net, output)?;
+                self.begin(input, net);
             }
         }
-        Ok(())
+        self.go_on(epoch, output)
+    }
+
+    fn resume(&mut self, epoch: Epoch, output: &mut Output) -> Result<(), ArrowError> {
+        self.go_on(epoch, output)
     }
 
     fn indexes(&self) -> Vec<OperatorIndex> {

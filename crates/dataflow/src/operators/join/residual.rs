@@ -17,6 +17,8 @@ pub(super) struct Pairs<'a> {
     pub input: usize,
     pub changes: &'a RecordBatch,
     pub matches: &'a Matches,
+    /// For columns of the held side (the key's) that are the same as ones of the changes: which.
+    pub same: &'a [Option<usize>],
     /// How many columns the held side has.
     pub held_width: usize,
 }
@@ -25,12 +27,18 @@ impl Pairs<'_> {
     /// All columns: left ones, then right ones.
     pub fn columns(&self) -> Result<Vec<ArrayRef>, ArrowError> {
         let positions = UInt32Array::from(self.matches.positions.clone());
-        let changed = self.changes.columns().iter().map(|column| take(column, &positions, None));
-        let held = (0..self.held_width).map(|column| self.matches.column(column));
-        match self.input {
-            0 => changed.chain(held).collect(),
-            _ => held.chain(changed).collect(),
-        }
+        let changed: Vec<ArrayRef> =
+            self.changes.columns().iter().map(|column| take(column, &positions, None)).collect::<Result<_, _>>()?;
+        // A changed row's key is at hand; the held one's lies anywhere in memory.
+        let held = (0..self.held_width).map(|column| match self.same[column] {
+            Some(same) => Ok(Arc::clone(&changed[same])),
+            None => self.matches.column(column),
+        });
+        let held: Vec<ArrayRef> = held.collect::<Result<_, _>>()?;
+        Ok(match self.input {
+            0 => changed.into_iter().chain(held).collect(),
+            _ => held.into_iter().chain(changed).collect(),
+        })
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use changelog::{ChangeBatch, Epoch, canonical_key, hash_columns};
 use hashbrown::HashMap;
-use state::{ChangedRows, RowStore, RowStoreOptions};
+use state::{ChangedRows, Holding, Matches, RowStore, RowStoreOptions};
 
 use super::Join;
+use super::residual::Pairs;
 use crate::operators::aggregate::external;
 use crate::operators::keyed::KeyedShard;
 use crate::shared_index::{IndexSlot, OperatorIndex};
@@ -21,6 +22,8 @@ pub(super) struct Side {
     schema: SchemaRef,
     slot: Arc<IndexSlot>,
     keys: Vec<usize>,
+    /// For each column, the key column of the other side that has the same value in each match.
+    same: Vec<Option<usize>>,
     /// The keys in which a NULL keeps a row from matching.
     strict: Vec<usize>,
     /// For a side that shows its matches under a further condition: by row, how many there are. Rows that
@@ -29,6 +32,7 @@ pub(super) struct Side {
 }
 
 /// A batch's keys.
+#[derive(Debug)]
 pub(super) struct Keys {
     /// In canonical form.
     pub columns: Vec<ArrayRef>,
@@ -50,22 +54,35 @@ impl Keys {
 
 impl Side {
     pub fn new(join: &Join, input: usize, shard: &KeyedShard) -> Side {
-        let (schema, _) = &shard.inputs[input];
+        let (schema, mode) = &shard.inputs[input];
         let keys = join.keys[input].clone();
         let store = RowStore::new(RowStoreOptions {
             id: shard.state_tables[input],
             schema: Arc::clone(schema),
             unique_key: None,
-            placement: Some(keys.clone()),
+            placement: Some(join.placing(input)),
             key_groups: shard.key_groups.clone(),
+            holding: match join.replicated() {
+                None => Holding::Own,
+                Some(replicated) if replicated == input => Holding::All,
+                // They lay on one worker once.
+                Some(_) => Holding::OwnOfAny,
+            },
             key_index: Some(keys.clone()),
+            mode: *mode,
             pins: Arc::clone(&shard.pins),
             store: shard.store.clone(),
         });
         let strict = keys.iter().zip(&join.null_safe).filter(|(_, safe)| !**safe).map(|(key, _)| *key).collect();
+        let mut same = vec![None; schema.fields().len()];
+        for (own, other) in keys.iter().zip(&join.keys[1 - input]) {
+            if equal_is_same(schema.field(*own).data_type()) {
+                same[*own] = Some(*other);
+            }
+        }
         let counts = join.residual.is_some() && join.kind.shows_matches(input);
         let slot = IndexSlot::new(store);
-        Side { schema: Arc::clone(schema), slot, keys, strict, match_counts: counts.then(HashMap::new) }
+        Side { schema: Arc::clone(schema), slot, keys, same, strict, match_counts: counts.then(HashMap::new) }
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -116,6 +133,11 @@ impl Side {
         Keys { columns, hashes, matchable: matchable.filter(|nulls| nulls.null_count() > 0) }
     }
 
+    /// Changes of the other side, `input`, with what they match here.
+    pub fn pairs<'a>(&'a self, input: usize, changes: &'a RecordBatch, matches: &'a Matches) -> Pairs<'a> {
+        Pairs { input, changes, matches, same: &self.same, held_width: self.schema.fields().len() }
+    }
+
     /// Keeps a batch's changes; `matches` are how many each of its rows has, where that is counted.
     pub fn keep(&mut self, epoch: Epoch, batch: &ChangeBatch, keys: &Keys, matches: &[i64]) -> Result<(), ArrowError> {
         if self.is_shared() {
@@ -154,4 +176,9 @@ fn check_missing(missing: u64) -> Result<(), ArrowError> {
         0 => Ok(()),
         _ => Err(ArrowError::ComputeError(format!("{missing} retractions of rows that a join does not have"))),
     }
+}
+
+/// Whether equal values of a type are the same value: not so with 0.0 and −0.0.
+fn equal_is_same(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::Float32 | DataType::Float64 | DataType::List(_))
 }

@@ -1,4 +1,6 @@
 //! A step of a join: changes of one side meet what the other side holds, and are then held themselves.
+//!
+//! One row may have a million matches, so a step stops after some of them and is gone on with later (`Stage`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use changelog::{ChangeBatch, Epoch, RowCodec};
 use hashbrown::HashMap;
 use state::{MatchCursor, Matches};
 
-use super::residual::{Pairs, evaluate, pair_schema};
+use super::residual::{evaluate, pair_schema};
 use super::side::Keys;
 use super::{JoinKind, JoinOperator};
 use crate::Output;
@@ -19,87 +21,173 @@ use crate::operators::aggregate::external;
 
 /// Pairs that are made at a time.
 const PAIRS_PER_BATCH: usize = 16 << 10;
+/// Pairs after which a step stops.
+const PAIRS_PER_CALL: usize = 64 << 10;
+
+/// Changes of a side that are being joined.
+#[derive(Debug)]
+pub(super) struct Step {
+    input: usize,
+    batch: ChangeBatch,
+    keys: Keys,
+    /// For each change how many matches it has.
+    match_counts: Vec<i64>,
+    /// By held row how many matches it gets or loses.
+    gained: BTreeMap<u64, i64>,
+    stage: Stage,
+}
+
+/// How far a step has come; what is not asked for by the join's kind is passed over.
+#[derive(Debug)]
+enum Stage {
+    /// Pairs are put out, and counted if there is a further condition.
+    Pairs(MatchCursor),
+    /// The changes are put out, if their side shows whether they match.
+    Show,
+    /// Held rows are put out anew whose keys got their first row or lost their last one.
+    Keys(ChangedKeys, MatchCursor),
+    /// Held rows are put out anew whose counts of matches came to zero or left it: row, and whether it has matches now.
+    Counted(Vec<(u64, bool)>),
+    /// The changes are held.
+    Keep,
+    Done,
+}
+
+/// Keys of a batch, and how many rows each has before and after it.
+#[derive(Debug)]
+struct ChangedKeys {
+    columns: Vec<ArrayRef>,
+    hashes: Vec<u64>,
+    before: Vec<i64>,
+    after: Vec<i64>,
+}
 
 impl JoinOperator {
-    /// Joins changes of side `input` with the other side, and keeps them.
-    pub(super) fn step(
-        &mut self,
-        input: usize,
-        epoch: Epoch,
-        batch: &ChangeBatch,
-        output: &mut Output,
-    ) -> Result<(), ArrowError> {
-        let other = 1 - input;
-        let keys = self.sides[input].keys_of(batch.rows(), batch.key_hashes());
-        let kind = self.spec.kind;
-        let counted = self.spec.residual.is_some();
-        // For each change how many matches it has, and by held row how many it gets or loses.
-        let mut match_counts = vec![0i64; batch.row_count()];
-        let mut gained: BTreeMap<u64, i64> = BTreeMap::new();
-        if kind.gives_pairs() || counted {
-            self.pair(input, batch, &keys, (&mut match_counts, &mut gained), output)?;
-        }
-        if kind.shows_matches(input) {
-            if !counted {
-                let counts = self.sides[other].store().match_counts(&keys.columns, &keys.hashes).map_err(external)?;
-                match_counts = counts.into_iter().map(|count| count as i64).collect();
-            }
-            let matched: Vec<bool> =
-                (0..match_counts.len()).map(|row| keys.can_match(row) && match_counts[row] > 0).collect();
-            self.show(input, batch.rows().columns(), batch.weight_buffer(), &matched, output)?;
-        }
-        if kind.shows_matches(other) {
-            match counted {
-                true => self.change_counted(input, &gained, output)?,
-                false => self.change_keys(input, batch, &keys, output)?,
-            }
-        }
-        self.sides[input].keep(epoch, batch, &keys, &match_counts)
+    /// Has changes of side `input` joined with the other side and kept, after those that came before.
+    pub(super) fn begin(&mut self, input: usize, batch: ChangeBatch) {
+        self.steps.push_back((input, batch));
     }
 
-    /// Puts out the pairs of the changes with the rows that the other side holds, and counts them.
-    fn pair(
-        &self,
-        input: usize,
-        batch: &ChangeBatch,
-        keys: &Keys,
-        (match_counts, gained): (&mut [i64], &mut BTreeMap<u64, i64>),
-        output: &mut Output,
-    ) -> Result<(), ArrowError> {
-        let other = &self.sides[1 - input];
-        let counts_held = self.spec.residual.is_some() && self.spec.kind.shows_matches(1 - input);
-        let mut cursor = MatchCursor::start();
-        let mut more = true;
-        while more {
-            let matches;
-            let wanted = |row| keys.can_match(row);
-            (matches, more) =
-                other.store().find_matches(keys.probe(), &wanted, &mut cursor, PAIRS_PER_BATCH).map_err(external)?;
-            if matches.is_empty() {
+    /// Goes on with what was begun, up to some output.
+    pub(super) fn go_on(&mut self, epoch: Epoch, output: &mut Output) -> Result<(), ArrowError> {
+        let mut left = PAIRS_PER_CALL;
+        loop {
+            let Some(mut step) = self.step.take() else {
+                let Some((input, batch)) = self.steps.pop_front() else { return Ok(()) };
+                self.step = Some(self.new_step(input, batch));
                 continue;
+            };
+            while !matches!(step.stage, Stage::Done) && left > 0 {
+                let row_count = self.advance(&mut step, epoch, output)?;
+                left = left.saturating_sub(row_count);
             }
-            let pairs =
-                Pairs { input, changes: batch.rows(), matches: &matches, held_width: other.schema().fields().len() };
-            let mut columns = pairs.columns()?;
-            let mut matches = matches;
-            if let Some(holds) = self.holds(&columns, &matches, batch, output)? {
-                matches.retain(&holds);
-                if matches.len() < holds.len() {
-                    let keep = BooleanArray::from(holds);
-                    columns = columns.iter().map(|column| filter(column, &keep)).collect::<Result<_, _>>()?;
-                }
-                matches.positions.iter().for_each(|row| match_counts[*row as usize] += 1);
-                if counts_held {
-                    let each = matches.ids.iter().zip(&matches.positions);
-                    each.for_each(|(id, row)| *gained.entry(*id).or_default() += batch.weight(*row as usize));
-                }
-            }
-            if self.spec.kind.gives_pairs() {
-                let weights = batch.weights().map(|w| matches.positions.iter().map(|row| w[*row as usize]).collect());
-                output.push(self.result(columns, weights, matches.len())?);
+            if !matches!(step.stage, Stage::Done) {
+                self.step = Some(step);
+                output.more = true;
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    fn new_step(&self, input: usize, batch: ChangeBatch) -> Step {
+        // The hashes by which rows came here are those of their keys, if there are keys.
+        let hashes = batch.key_hashes().filter(|_| self.spec.replicated().is_none());
+        let keys = self.sides[input].keys_of(batch.rows(), hashes);
+        let pairs = self.spec.kind.gives_pairs() || self.spec.residual.is_some();
+        let stage = if pairs { Stage::Pairs(MatchCursor::start()) } else { Stage::Show };
+        Step { input, match_counts: vec![0; batch.row_count()], batch, keys, gained: BTreeMap::new(), stage }
+    }
+
+    /// Does a part of a stage, and gives how many rows it took.
+    fn advance(&mut self, step: &mut Step, epoch: Epoch, output: &mut Output) -> Result<usize, ArrowError> {
+        let (input, other) = (step.input, 1 - step.input);
+        let counted = self.spec.residual.is_some();
+        match std::mem::replace(&mut step.stage, Stage::Done) {
+            Stage::Pairs(mut cursor) => {
+                let mut matches = std::mem::take(&mut self.matches);
+                let (pair_count, more) = self.pair(step, &mut cursor, &mut matches, output)?;
+                self.matches = matches;
+                step.stage = if more { Stage::Pairs(cursor) } else { Stage::Show };
+                Ok(pair_count)
+            }
+            Stage::Show => {
+                if self.spec.kind.shows_matches(input) {
+                    if !counted {
+                        let keys = step.keys.probe();
+                        let counts = self.sides[other].store().match_counts(keys.0, keys.1).map_err(external)?;
+                        step.match_counts = counts.into_iter().map(|count| count as i64).collect();
+                    }
+                    let matched = |row: usize| step.keys.can_match(row) && step.match_counts[row] > 0;
+                    let matched: Vec<bool> = (0..step.match_counts.len()).map(matched).collect();
+                    self.show(input, step.batch.rows().columns(), step.batch.weight_buffer(), &matched, output)?;
+                }
+                step.stage = match (self.spec.kind.shows_matches(other), counted) {
+                    (false, _) => Stage::Keep,
+                    (true, true) => Stage::Counted(self.change_counts(input, &step.gained)?),
+                    (true, false) => Stage::Keys(self.changed_keys(step)?, MatchCursor::start()),
+                };
+                Ok(step.batch.row_count())
+            }
+            Stage::Keys(keys, mut cursor) => {
+                let (row_count, more) = self.show_keys(other, &keys, &mut cursor, output)?;
+                step.stage = if more { Stage::Keys(keys, cursor) } else { Stage::Keep };
+                Ok(row_count)
+            }
+            Stage::Counted(mut changed) => {
+                let some = changed.split_off(changed.len().saturating_sub(PAIRS_PER_BATCH));
+                let (ids, matched): (Vec<u64>, Vec<bool>) = some.into_iter().unzip();
+                if !ids.is_empty() {
+                    let rows = self.sides[other].store().rows_of(&ids).map_err(external)?;
+                    self.show_changed(other, rows.columns(), &matched, output)?;
+                }
+                step.stage = if changed.is_empty() { Stage::Keep } else { Stage::Counted(changed) };
+                Ok(ids.len())
+            }
+            Stage::Keep => {
+                self.sides[input].keep(epoch, &step.batch, &step.keys, &step.match_counts)?;
+                Ok(0)
+            }
+            Stage::Done => Ok(0),
+        }
+    }
+
+    /// Puts out some pairs of the changes with the rows that the other side holds, and counts them. Gives how many there
+    /// were, and whether there are more.
+    fn pair(
+        &self,
+        step: &mut Step,
+        cursor: &mut MatchCursor,
+        matches: &mut Matches,
+        output: &mut Output,
+    ) -> Result<(usize, bool), ArrowError> {
+        let Step { input, batch, keys, match_counts, gained, .. } = step;
+        let other = &self.sides[1 - *input];
+        let counts_held = self.spec.residual.is_some() && self.spec.kind.shows_matches(1 - *input);
+        let wanted = |row| keys.can_match(row);
+        let more =
+            other.store().find_matches(keys.probe(), &wanted, cursor, PAIRS_PER_BATCH, matches).map_err(external)?;
+        let pair_count = matches.len();
+        if matches.is_empty() {
+            return Ok((0, more));
+        }
+        let mut columns = other.pairs(*input, batch.rows(), matches).columns()?;
+        if let Some(holds) = self.holds(&columns, matches, batch, output)? {
+            matches.retain(&holds);
+            if matches.len() < holds.len() {
+                let keep = BooleanArray::from(holds);
+                columns = columns.iter().map(|column| filter(column, &keep)).collect::<Result<_, _>>()?;
+            }
+            matches.positions.iter().for_each(|row| match_counts[*row as usize] += 1);
+            if counts_held {
+                let each = matches.ids.iter().zip(&matches.positions);
+                each.for_each(|(id, row)| *gained.entry(*id).or_default() += batch.weight(*row as usize));
+            }
+        }
+        if self.spec.kind.gives_pairs() {
+            let weights = batch.weights().map(|w| matches.positions.iter().map(|row| w[*row as usize]).collect());
+            output.push(self.result(columns, weights, matches.len())?);
+        }
+        Ok((pair_count, more))
     }
 
     /// For each pair whether the further condition holds, if there is one. Pairs for which it fails are errors.
@@ -169,20 +257,13 @@ impl JoinOperator {
         self.show(side, columns, Some(vec![1; matched.len()].into()), matched, output)
     }
 
-    /// Without a further condition: the keys that get their first row on side `input`, or lose their last one, change the
-    /// other side's rows.
-    fn change_keys(
-        &self,
-        input: usize,
-        batch: &ChangeBatch,
-        keys: &Keys,
-        output: &mut Output,
-    ) -> Result<(), ArrowError> {
-        let (own, other) = (&self.sides[input], &self.sides[1 - input]);
-        let (first_rows, net) = net_by_key(batch, keys);
+    /// Without a further condition: the keys of a step, with how many rows its side has of them before and after.
+    fn changed_keys(&self, step: &Step) -> Result<ChangedKeys, ArrowError> {
+        let (first_rows, net) = net_by_key(&step.batch, &step.keys);
         let positions = UInt32Array::from(first_rows);
-        let columns = take_arrays(&keys.columns, &positions, None)?;
-        let hashes: Vec<u64> = positions.values().iter().map(|row| keys.hashes[*row as usize]).collect();
+        let columns = take_arrays(&step.keys.columns, &positions, None)?;
+        let hashes: Vec<u64> = positions.values().iter().map(|row| step.keys.hashes[*row as usize]).collect();
+        let own = &self.sides[step.input];
         let held = own.store().match_counts(&columns, &hashes).map_err(external)?.into_iter().map(|count| count as i64);
         // A shared index has the changes already.
         let (before, after): (Vec<i64>, Vec<i64>) = match own.is_shared() {
@@ -190,53 +271,51 @@ impl JoinOperator {
             false => held.zip(&net).map(|(count, net)| (count, count + net)).unzip(),
         };
         assert!(after.iter().all(|count| *count >= 0), "a join's side never has fewer than no rows of a key");
-        let changes = |key: usize| (before[key] > 0) != (after[key] > 0);
-        let mut cursor = MatchCursor::start();
-        let mut more = true;
-        while more {
-            let held;
-            (held, more) = other
-                .store()
-                .find_matches((&columns, &hashes), &changes, &mut cursor, PAIRS_PER_BATCH)
-                .map_err(external)?;
-            if held.is_empty() {
-                continue;
-            }
-            let rows = (0..other.schema().fields().len()).map(|c| held.column(c)).collect::<Result<Vec<_>, _>>()?;
-            let matched: Vec<bool> = held.positions.iter().map(|key| after[*key as usize] > 0).collect();
-            self.show_changed(1 - input, &rows, &matched, output)?;
-        }
-        Ok(())
+        Ok(ChangedKeys { columns, hashes, before, after })
     }
 
-    /// With a further condition: held rows whose count of matches comes to zero or leaves it.
-    fn change_counted(
-        &mut self,
-        input: usize,
-        gained: &BTreeMap<u64, i64>,
+    /// Shows some rows anew of keys that got their first row on the other side, or lost their last one. Gives how many rows
+    /// there were, and whether there are more.
+    fn show_keys(
+        &self,
+        side: usize,
+        keys: &ChangedKeys,
+        cursor: &mut MatchCursor,
         output: &mut Output,
-    ) -> Result<(), ArrowError> {
+    ) -> Result<(usize, bool), ArrowError> {
+        let ChangedKeys { columns, hashes, before, after } = keys;
+        let changes = |key: usize| (before[key] > 0) != (after[key] > 0);
+        let held = &self.sides[side];
+        let mut found = Matches::default();
+        let more = held
+            .store()
+            .find_matches((columns, hashes), &changes, cursor, PAIRS_PER_BATCH, &mut found)
+            .map_err(external)?;
+        if !found.is_empty() {
+            let rows = (0..held.schema().fields().len()).map(|c| found.column(c)).collect::<Result<Vec<_>, _>>()?;
+            let matched: Vec<bool> = found.positions.iter().map(|key| after[*key as usize] > 0).collect();
+            self.show_changed(side, &rows, &matched, output)?;
+        }
+        Ok((found.len(), more))
+    }
+
+    /// With a further condition: counts anew, and gives the held rows whose count came to zero or left it.
+    fn change_counts(&mut self, input: usize, gained: &BTreeMap<u64, i64>) -> Result<Vec<(u64, bool)>, ArrowError> {
         let other = 1 - input;
         let ids: Vec<u64> = gained.keys().copied().collect();
         self.count_unknown(other, &ids)?;
-        let Some(counts) = &mut self.sides[other].match_counts else { return Ok(()) };
         let mut changed = Vec::new();
-        let mut matched = Vec::new();
+        let Some(counts) = &mut self.sides[other].match_counts else { return Ok(changed) };
         for (id, gained) in gained {
             let Some(count) = counts.get_mut(id) else { unreachable!("all were counted") };
             let before = *count;
             *count += gained;
             assert!(*count >= 0, "a row never has fewer than no matches");
             if (before > 0) != (*count > 0) {
-                changed.push(*id);
-                matched.push(*count > 0);
+                changed.push((*id, *count > 0));
             }
         }
-        for (ids, matched) in changed.chunks(PAIRS_PER_BATCH).zip(matched.chunks(PAIRS_PER_BATCH)) {
-            let rows = self.sides[other].store().rows_of(ids).map_err(external)?;
-            self.show_changed(other, rows.columns(), matched, output)?;
-        }
-        Ok(())
+        Ok(changed)
     }
 
     /// Counts the matches of held rows that were read back from a checkpoint.
@@ -248,18 +327,16 @@ impl JoinOperator {
             let rows = self.sides[side].store().rows_of(ids).map_err(external)?;
             let keys = self.sides[side].keys_of(&rows, None);
             let other = &self.sides[1 - side];
-            let (mut cursor, mut more) = (MatchCursor::start(), true);
+            let (mut cursor, mut more, mut matches) = (MatchCursor::start(), true, Matches::default());
             while more {
-                let matches;
-                (matches, more) = other
+                more = other
                     .store()
-                    .find_matches(keys.probe(), &|row| keys.can_match(row), &mut cursor, PAIRS_PER_BATCH)
+                    .find_matches(keys.probe(), &|row| keys.can_match(row), &mut cursor, PAIRS_PER_BATCH, &mut matches)
                     .map_err(external)?;
                 if matches.is_empty() {
                     continue;
                 }
-                let width = other.schema().fields().len();
-                let columns = Pairs { input: side, changes: &rows, matches: &matches, held_width: width }.columns()?;
+                let columns = other.pairs(side, &rows, &matches).columns()?;
                 // What fails was reported when the pair came to be.
                 let weightless = ChangeBatch::insertions(rows.clone());
                 let Some(holds) = self.holds(&columns, &matches, &weightless, &mut Output::default())? else {

@@ -65,7 +65,7 @@ impl Case {
             keys: [keys.clone(), keys.clone()],
             null_safe: keys.iter().map(|_| self.null_safe).collect(),
             residual: self.residual.then(|| Arc::new(Below) as Arc<dyn Expression>),
-            left_width: 2,
+            widths: [2, 2],
             text: String::new(),
         }
     }
@@ -170,6 +170,13 @@ impl Running {
         (parts.operator, tables)
     }
 
+    /// Resumes a call until it is done.
+    fn go_on(&mut self, epoch: Epoch, output: &mut Output) {
+        while std::mem::take(&mut output.more) {
+            self.operator.resume(epoch, output).expect("goes on");
+        }
+    }
+
     fn take(&mut self, output: Output) {
         for batch in &output.changes {
             for row in 0..batch.row_count() {
@@ -244,8 +251,10 @@ proptest! {
                 }
                 sides[side].retain(|_, n| *n != 0);
                 running.operator.apply(side, epoch, batch_of(&rows), &mut output).expect("applies");
+                running.go_on(epoch, &mut output);
             }
             running.operator.finish_epoch(epoch, true, &mut output).expect("finishes");
+            running.go_on(epoch, &mut output);
             running.take(output);
             running.pins.publish(epoch);
             running.result.retain(|_, weight| *weight != 0);
@@ -259,5 +268,59 @@ proptest! {
                 running.checkpoint_and_reopen(epoch);
             }
         }
+    }
+}
+
+/// Puts `ROWS` rows of one key into a side, then one of that key into the other, and gives the rows of each output that
+/// this makes.
+fn outputs_of_one_row(kind: JoinKind, many: usize) -> Vec<usize> {
+    let case = Case { kind, keyed: true, null_safe: false, residual: false };
+    let mut running = Running::new(&case);
+    let rows: Vec<(Row, i64)> = (0..FANNED_OUT).map(|n| ([Some(1), Some(n)], 1)).collect();
+    let mut output = Output::default();
+    running.operator.apply(many, Epoch(1), batch_of(&rows), &mut output).expect("applies");
+    running.operator.finish_epoch(Epoch(1), true, &mut output).expect("finishes");
+    running.go_on(Epoch(1), &mut output);
+    let mut rows = Vec::new();
+    let mut next = |output: Output| {
+        rows.push(output.changes.iter().map(ChangeBatch::row_count).sum());
+        output.more
+    };
+    let mut output = Output::default();
+    running.operator.apply(1 - many, Epoch(2), batch_of(&[([Some(1), None], 1)]), &mut output).expect("applies");
+    let mut more = next(output);
+    for finished in [false, true] {
+        if finished {
+            let mut output = Output::default();
+            running.operator.finish_epoch(Epoch(2), true, &mut output).expect("finishes");
+            more = next(output);
+        }
+        while more {
+            let mut output = Output::default();
+            running.operator.resume(Epoch(2), &mut output).expect("goes on");
+            more = next(output);
+        }
+    }
+    rows
+}
+
+const FANNED_OUT: i64 = 300_000;
+
+#[test]
+fn a_row_with_many_matches_comes_in_pieces() {
+    for (kind, many, expected) in [
+        (JoinKind::Inner, 0, FANNED_OUT),
+        (JoinKind::Inner, 1, FANNED_OUT),
+        (JoinKind::Semi, 0, FANNED_OUT),
+        (JoinKind::Anti, 0, FANNED_OUT),
+        // Pairs, and rows that have a match now.
+        (JoinKind::Left, 0, 2 * FANNED_OUT),
+        (JoinKind::Full, 1, 2 * FANNED_OUT),
+        (JoinKind::Mark, 0, 2 * FANNED_OUT),
+    ] {
+        let outputs = outputs_of_one_row(kind, many);
+        assert_eq!(outputs.iter().sum::<usize>() as i64, expected, "{kind:?}");
+        // As many pairs as a call takes and a batch more; a row that is shown anew is put out twice.
+        assert!(outputs.iter().all(|rows| *rows <= 2 * (64 + 16) << 10), "{kind:?}: {outputs:?}");
     }
 }

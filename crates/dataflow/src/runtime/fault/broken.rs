@@ -157,6 +157,11 @@ impl Operator for Broken {
         self.break_output(output)
     }
 
+    fn resume(&mut self, epoch: Epoch, output: &mut Output) -> Result<(), ArrowError> {
+        self.inner.resume(epoch, output)?;
+        self.break_output(output)
+    }
+
     fn finish_epoch(&mut self, epoch: Epoch, wanted: bool, output: &mut Output) -> Result<(), ArrowError> {
         let skipped = self.mutation == Mutation::SkipsRetractingEpochs && self.retracted && !self.inserted;
         if !skipped {
