@@ -84,7 +84,7 @@ impl Walk {
             keys: [vec![2], vec![0]],
             null_safe: vec![false],
             residual: None,
-            left_width: 3,
+            widths: [3, 2],
             text: "node = a".to_owned(),
         };
         let joined = plan.node(OperatorSpec::Keyed(Arc::new(join)), &[followed, edges], 5);
