@@ -20,6 +20,7 @@ use crate::{Backfill, DataflowPlan, Engine, EngineOptions, Job, JobOptions};
 
 const T1: u32 = 1;
 const T2: u32 = 2;
+const T3: u32 = 3;
 
 /// An engine whose complete epochs become visible, and the tables that feed it.
 struct World {
