@@ -321,6 +321,6 @@ fn a_row_with_many_matches_comes_in_pieces() {
         let outputs = outputs_of_one_row(kind, many);
         assert_eq!(outputs.iter().sum::<usize>() as i64, expected, "{kind:?}");
         // As many pairs as a call takes and a batch more; a row that is shown anew is put out twice.
-        assert!(outputs.iter().all(|rows| *rows <= 2 * (64 + 16) << 10), "{kind:?}: {outputs:?}");
+        assert!(outputs.iter().all(|rows| *rows <= (2 * (64 + 16)) << 10), "{kind:?}: {outputs:?}");
     }
 }
