@@ -84,6 +84,8 @@ pub struct SortedRows {
 /// A partition that changed in an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangedPartition<'a> {
+    /// Its number, as long as it has rows.
+    pub number: u32,
     /// Its rows before the epoch.
     pub before: &'a RowTree,
     /// Its rows now.
@@ -253,7 +255,7 @@ impl SortedRows {
             let partition = &mut rows.list[touched.slot as usize];
             partition.touched = UNTOUCHED;
             let Touched { slot, before, changed } = touched;
-            visit(ChangedPartition { before: &before, after: &partition.tree, changed: &changed })?;
+            visit(ChangedPartition { number: slot, before: &before, after: &partition.tree, changed: &changed })?;
             drop(before);
             if let Some(kept) = self.options.kept {
                 self.give_up_rest(rows, slot, kept);

@@ -111,7 +111,7 @@ impl Ends {
 /// Compares long slices. A row that did not change has moved by as many places as rows have come or gone, at most: if other
 /// copies of it are seen now, it was that near to an end of the slice. Gives false if so much changed that walking is as good.
 fn compare_near_changes(ends: &Ends, partition: ChangedPartition<'_>, changes: &mut Changes) -> bool {
-    let ChangedPartition { before, after, changed } = partition;
+    let ChangedPartition { before, after, changed, .. } = partition;
     // With the lengths of their sort keys.
     let mut rows: BTreeMap<&[u8], usize> = changed.iter().map(|(bytes, length)| (&**bytes, *length)).collect();
     let moved: u64 = rows.keys().map(|row| before.copies_of(row).abs_diff(after.copies_of(row))).sum();

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use changelog::{Accumulator, AggregateFunction, ChangelogMode, GroupWords, Records, RowError};
 use state::RowCount;
 
-use super::evaluate::Segment;
+use super::evaluate::{Results, Segment};
 use super::frame::{Bound, Exclude, Frame};
 
 /// The word of a record that counts its rows.
@@ -32,23 +32,36 @@ struct Running {
     values: Vec<ArrayRef>,
     errors: Vec<(usize, RowError)>,
     result_count: usize,
+    /// The record of the rows before the segment, if some are not at hand.
+    base: Option<Box<[u64]>>,
 }
 
-/// The results for the wanted rows of all segments; rows that are not wanted have some other row's result.
+/// The results for the wanted rows of all segments; rows that are not wanted have some other row's result. `call` is the
+/// call's place among all.
 pub(super) fn over_frames(
     function: &dyn AggregateFunction,
+    call: usize,
     arguments: &[ArrayRef],
     filter: Option<&ArrayRef>,
     frame: &Frame,
     segments: &[Segment<'_>],
     row_count: usize,
-) -> Result<(ArrayRef, Vec<(usize, RowError)>), ArrowError> {
+) -> Result<Results, ArrowError> {
     let mut running = Running::new(function, arguments, filter, frame, row_count)?;
     let mut result_of = vec![0u32; row_count];
+    let mut records: Vec<Box<[u64]>> = Vec::new();
+    let is_running = frame.start == Bound::Unbounded;
     for segment in segments {
+        running.base = segment.base.filter(|_| is_running).map(|mark| mark.records[call].clone());
         running.clear();
+        let mut marks = segment.marks.iter().copied().filter(|_| is_running).peekable();
         let mut last: Option<Range<usize>> = None;
         for row in segment.wanted.clone() {
+            if marks.next_if_eq(&row).is_some() {
+                running.move_to(segment.first..segment.first + row);
+                records.push(running.record[0].clone());
+                last = None;
+            }
             let rows = segment.frame(frame, row);
             let same = frame.exclude == Exclude::NoOthers && last.as_ref() == Some(&rows);
             if !same {
@@ -62,7 +75,8 @@ pub(super) fn over_frames(
             result_of[segment.first + row] = running.result_count as u32 - 1;
         }
     }
-    running.results(result_of, segments)
+    let (values, errors) = running.results(result_of, segments)?;
+    Ok(Results { values, errors, records })
 }
 
 impl Running {
@@ -108,12 +122,16 @@ impl Running {
             values: Vec::new(),
             errors: Vec::new(),
             result_count: 0,
+            base: None,
         })
     }
 
-    /// Forgets all rows.
+    /// Forgets all rows but those before the segment.
     fn clear(&mut self) {
-        self.record[0].fill(0);
+        match &self.base {
+            Some(base) => self.record[0].copy_from_slice(base),
+            None => self.record[0].fill(0),
+        }
         self.accumulator.clear(0);
         self.folded = 0..0;
     }

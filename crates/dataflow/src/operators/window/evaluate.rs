@@ -12,6 +12,7 @@ use changelog::{AggregateFunction, RowError};
 use super::WindowCall;
 use super::aggregate::over_frames;
 use super::frame::{Frame, Peers};
+use super::marks::Mark;
 
 /// A window function.
 #[derive(Clone, Debug)]
@@ -58,6 +59,10 @@ pub(super) struct Segment<'a> {
     pub sort_keys: Vec<&'a [u8]>,
     /// For each column that bounds a RANGE frame, the sort keys that its values would have. By column.
     pub bounds: Vec<(usize, Vec<Box<[u8]>>)>,
+    /// What the rows before it come to, if they are not at hand.
+    pub base: Option<&'a Mark>,
+    /// The rows before which marks are wanted.
+    pub marks: &'a [usize],
 }
 
 impl Segment<'_> {
@@ -68,6 +73,16 @@ impl Segment<'_> {
     /// Rows of the segment as rows among all at hand.
     pub(super) fn shifted(&self, rows: &Range<usize>) -> Range<usize> {
         self.first + rows.start..self.first + rows.end
+    }
+
+    /// The mark before a row of the segment.
+    pub(super) fn mark(&self, row: usize, records: Vec<Box<[u64]>>) -> Mark {
+        Mark {
+            position: self.position + row as u64,
+            sort_key: Box::from(self.sort_keys[row]),
+            groups: self.base.map_or(0, |mark| mark.groups) + i64::from(self.peers.group_of[row]),
+            records,
+        }
     }
 
     /// The frame of a row of the segment.
@@ -108,21 +123,38 @@ impl Segment<'_> {
     }
 }
 
-/// Values, and the rows that have an error instead.
-pub(super) type Results = (ArrayRef, Vec<(usize, RowError)>);
+/// What a call gives.
+#[derive(Debug)]
+pub(super) struct Results {
+    pub values: ArrayRef,
+    /// The rows that have an error instead.
+    pub errors: Vec<(usize, RowError)>,
+    /// Its records for the marks of all segments; none if it needs none.
+    pub records: Vec<Box<[u64]>>,
+}
 
-/// The results of a call for all rows at hand; only those of wanted rows mean anything.
+impl Results {
+    pub(super) fn of(values: ArrayRef) -> Results {
+        Results { values, errors: Vec::new(), records: Vec::new() }
+    }
+}
+
+/// The results of the call at a place for all rows at hand; only those of wanted rows mean anything.
 pub(super) fn evaluate(
-    call: &WindowCall,
+    calls: &[WindowCall],
+    place: usize,
     columns: &[ArrayRef],
     segments: &[Segment<'_>],
     row_count: usize,
 ) -> Result<Results, ArrowError> {
+    let call = &calls[place];
     let mut arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
     let values: ArrayRef = match &call.function {
         WindowFunction::RowNumber => numbers(segments, row_count, |s, row| s.position as i64 + row as i64 + 1),
         WindowFunction::Rank => numbers(segments, row_count, rank),
-        WindowFunction::DenseRank => numbers(segments, row_count, |s, row| i64::from(s.peers.group_of[row]) + 1),
+        WindowFunction::DenseRank => numbers(segments, row_count, |s, row| {
+            s.base.map_or(0, |mark| mark.groups) + i64::from(s.peers.group_of[row]) + 1
+        }),
         WindowFunction::PercentRank => fractions(segments, row_count, |s, row| match s.total {
             0 | 1 => 0.0,
             total => (rank(s, row) - 1) as f64 / (total - 1) as f64,
@@ -132,8 +164,8 @@ pub(super) fn evaluate(
         }),
         WindowFunction::Ntile(buckets) => ntile(*buckets, segments, row_count),
         WindowFunction::Lag(offset) => {
-            let Some(offset) = offset else { return Ok((new_null_array(&call.result, row_count), Vec::new())) };
-            return lag(*offset, &arguments, segments, row_count).map(|values| (values, Vec::new()));
+            let Some(offset) = offset else { return Ok(Results::of(new_null_array(&call.result, row_count))) };
+            return lag(*offset, &arguments, segments, row_count).map(Results::of);
         }
         WindowFunction::FirstValue => return picked(call, &arguments, segments, row_count, Some(0), false),
         WindowFunction::LastValue => return picked(call, &arguments, segments, row_count, Some(0), true),
@@ -145,10 +177,10 @@ pub(super) fn evaluate(
                 arguments.push(Arc::new(Int64Array::from_iter_values(0..row_count as i64)));
             }
             let filter = call.filter.map(|column| &columns[column]);
-            return over_frames(function.as_ref(), &arguments, filter, &call.frame, segments, row_count);
+            return over_frames(function.as_ref(), place, &arguments, filter, &call.frame, segments, row_count);
         }
     };
-    Ok((values, Vec::new()))
+    Ok(Results::of(values))
 }
 
 fn rank(segment: &Segment<'_>, row: usize) -> i64 {
@@ -237,5 +269,5 @@ fn picked(
             }
         }
     }
-    Ok((interleave(&[arguments[0].as_ref(), nulls.as_ref()], &places)?, Vec::new()))
+    Ok(Results::of(interleave(&[arguments[0].as_ref(), nulls.as_ref()], &places)?))
 }

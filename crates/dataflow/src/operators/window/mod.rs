@@ -4,13 +4,15 @@
 //! 2. At the end of an epoch, for each partition that changed, the rows whose results can be others are found: neighbours of
 //!    changed rows, or all rows from the first changed one on, or all, by what the functions look at (`affected`).
 //! 3. These rows, before and after the epoch, with the rows around them that the functions need, become columns, many
-//!    partitions at a time; the functions' results are computed for both (`evaluate`, `aggregate`, `frame`).
+//!    partitions at a time; the functions' results are computed for both (`evaluate`, `aggregate`, `frame`). Running
+//!    aggregates begin at the last mark before (`marks`).
 //! 4. Rows that are not the same before and after, results included, are put out.
 
 mod affected;
 mod aggregate;
 mod evaluate;
 mod frame;
+mod marks;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::{DataflowError, Operator, Output};
 use affected::Reach;
 pub use evaluate::WindowFunction;
 pub use frame::{Bound, Exclude, Frame, Units};
+use marks::Marks;
 use rows::Sides;
 
 /// Rows at hand after which results are put out.
@@ -101,6 +104,7 @@ impl Window {
     fn on(&self, input: &SchemaRef, output: &SchemaRef, options: SortedRowsOptions) -> WindowRows {
         WindowRows {
             reach: Reach::of(&self.calls),
+            marks: Marks::default(),
             spec: self.clone(),
             rows: SortedRows::new(options),
             input: Arc::clone(input),
@@ -173,6 +177,7 @@ impl KeyedSpec for Window {
 struct WindowRows {
     spec: Window,
     reach: Reach,
+    marks: Marks,
     rows: Arc<SortedRows>,
     input: SchemaRef,
     schema: SchemaRef,
@@ -190,10 +195,15 @@ impl Operator for WindowRows {
     }
 
     fn finish_epoch(&mut self, epoch: Epoch, _wanted: bool, output: &mut Output) -> Result<(), ArrowError> {
+        let rows = Arc::clone(&self.rows);
         let mut sides = Sides::default();
-        self.rows.finish_epoch(epoch, &mut |partition| {
-            for affected in self.reach.affected(partition) {
-                sides.add(partition, &affected, &self.reach);
+        rows.finish_epoch(epoch, &mut |partition| {
+            if self.reach.uses_marks() {
+                let first = partition.changed.iter().map(|(row, sort_length)| &row[..*sort_length]).min();
+                self.marks.cut(partition.number, first, partition.after.is_empty());
+            }
+            for affected in self.reach.affected(partition, &rows)? {
+                sides.add(partition, &affected, &self.reach, &rows, &self.marks)?;
             }
             if sides.row_count() < ROWS_AT_HAND_MAX {
                 return Ok(());
@@ -206,10 +216,11 @@ impl Operator for WindowRows {
 
 impl WindowRows {
     /// Puts out what is not the same before and after.
-    fn hand_on(&self, sides: &mut Sides, output: &mut Output) -> Result<(), ArrowError> {
+    fn hand_on(&mut self, sides: &mut Sides, output: &mut Output) -> Result<(), ArrowError> {
         let sides = std::mem::take(sides);
         let before = sides.before.results(&self.spec, &self.rows, &self.input, &self.schema)?;
-        let after = sides.after.results(&self.spec, &self.rows, &self.input, &self.schema)?;
+        let mut after = sides.after.results(&self.spec, &self.rows, &self.input, &self.schema)?;
+        after.take_marks().into_iter().for_each(|(partition, mark)| self.marks.add(partition, mark));
         let (gone, come) = rows::difference(&sides, &before, &after, output);
         for (side, rows, weight) in [(&before, gone, -1), (&after, come, 1)] {
             if rows.is_empty() {

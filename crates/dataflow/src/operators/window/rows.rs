@@ -10,8 +10,9 @@ use changelog::{RowBytes, RowCodec, RowError, canonical_key};
 use state::{ChangedPartition, RowTree, SortedRows};
 
 use super::affected::{Affected, Reach};
-use super::evaluate::{Segment, evaluate};
+use super::evaluate::{Results, Segment, evaluate};
 use super::frame::{Bound, Peers};
+use super::marks::{self, Mark, Marks};
 use super::{Window, external};
 use crate::Output;
 
@@ -38,6 +39,10 @@ struct Part {
     /// The first row's position in its partition, and how many rows that has.
     position: u64,
     total: u64,
+    /// What the rows before these come to, if results are computed from them.
+    base: Option<Mark>,
+    /// Its partition's number, and the position of its last mark, if its results leave marks.
+    marks: Option<(u32, u64)>,
 }
 
 /// All columns of the rows at hand with their results.
@@ -46,6 +51,8 @@ pub(super) struct WithResults {
     /// The results as bytes, and for rows that have an error, what it is.
     results: RowBytes,
     errors: Vec<(usize, RowError)>,
+    /// New marks, and of which partitions.
+    marks: Vec<(u32, Mark)>,
 }
 
 impl Sides {
@@ -53,24 +60,41 @@ impl Sides {
         self.before.ends.len() + self.after.ends.len()
     }
 
-    pub(super) fn add(&mut self, partition: ChangedPartition<'_>, affected: &Affected, reach: &Reach) {
-        self.before.add(partition.before, affected, reach);
-        self.after.add(partition.after, affected, reach);
+    pub(super) fn add(
+        &mut self,
+        partition: ChangedPartition<'_>,
+        affected: &Affected,
+        reach: &Reach,
+        rows: &SortedRows,
+        marks: &Marks,
+    ) -> Result<(), ArrowError> {
+        let marks = reach.uses_marks().then_some((partition.number, marks));
+        self.before.add(partition.before, affected, reach, rows, marks)?;
+        self.after.add(partition.after, affected, reach, rows, marks)?;
+        if let (Some((number, marks)), Some(part)) = (marks, self.after.parts.last_mut()) {
+            part.marks = Some((number, marks.last(number)));
+        }
+        Ok(())
     }
 }
 
 impl Side {
-    fn add(&mut self, tree: &RowTree, affected: &Affected, reach: &Reach) {
+    fn add(
+        &mut self,
+        tree: &RowTree,
+        affected: &Affected,
+        reach: &Reach,
+        rows: &SortedRows,
+        marks: Option<(u32, &Marks)>,
+    ) -> Result<(), ArrowError> {
         let total = tree.copies();
         let low = affected.low.as_ref().map_or(0, |low| tree.position_of(low));
         let high = affected.high.as_ref().map_or(total, |high| tree.position_of(high) + tree.copies_of(high));
         let wanted = low..high.max(low);
-        let mut at_hand = reach.at_hand(wanted.clone(), total);
-        if reach.needs_peers() && at_hand.start > 0 {
-            tree.visit_from(at_hand.start, &mut |_, row| {
-                at_hand.start = tree.first_peer(row.sort_key());
-                ControlFlow::Break(())
-            });
+        let mut at_hand = reach.at_hand(tree, rows, &wanted)?;
+        let base = marks.and_then(|(number, marks)| marks.before(number, at_hand.start)).cloned();
+        if marks.is_some() {
+            at_hand.start = base.as_ref().map_or(0, |mark| mark.position);
         }
         let first = self.ends.len();
         if !wanted.is_empty() {
@@ -89,7 +113,9 @@ impl Side {
         }
         let place = |position: u64| first + (position.max(at_hand.start) - at_hand.start) as usize;
         let wanted = if wanted.is_empty() { first..first } else { place(wanted.start)..place(wanted.end) };
-        self.parts.push(Part { rows: first..self.ends.len(), wanted, position: at_hand.start, total });
+        let rows = first..self.ends.len();
+        self.parts.push(Part { rows, wanted, position: at_hand.start, total, base, marks: None });
+        Ok(())
     }
 
     /// Sort key and columns of a row.
@@ -110,27 +136,56 @@ impl Side {
         let bytes: Vec<&[u8]> = (0..row_count).map(|row| &self.row(row)[self.sort_lengths[row]..]).collect();
         let mut columns = rows.decode(&bytes).map_err(external)?.columns().to_vec();
         let bound_keys = self.bound_keys(spec, rows, &columns);
-        let segments: Vec<Segment<'_>> = self.parts.iter().map(|part| self.segment(part, &bound_keys)).collect();
+        let marks: Vec<Vec<usize>> = self.parts.iter().map(|part| self.mark_places(part)).collect();
+        let parts = self.parts.iter().zip(&marks);
+        let segments: Vec<Segment<'_>> = parts.map(|(part, marks)| self.segment(part, marks, &bound_keys)).collect();
         let mut errors: Vec<(usize, RowError)> = Vec::new();
-        for call in &spec.calls {
-            let (values, failed) = match row_count {
-                0 => (arrow::array::new_empty_array(&call.result), Vec::new()),
-                _ => evaluate(call, &columns[..input.fields().len()], &segments, row_count)?,
+        let mut records: Vec<std::vec::IntoIter<Box<[u64]>>> = Vec::with_capacity(spec.calls.len());
+        for (place, call) in spec.calls.iter().enumerate() {
+            let results = match row_count {
+                0 => Results::of(arrow::array::new_empty_array(&call.result)),
+                _ => evaluate(&spec.calls, place, &columns[..input.fields().len()], &segments, row_count)?,
             };
             let wanted = output.field(columns.len()).data_type();
+            let values = results.values;
             columns.push(if values.data_type() == wanted { values } else { arrow::compute::cast(&values, wanted)? });
-            errors.extend(failed);
+            errors.extend(results.errors);
+            records.push(results.records.into_iter());
+        }
+        let mut new_marks = Vec::new();
+        for (segment, part) in segments.iter().zip(&self.parts) {
+            let Some((partition, _)) = part.marks else { continue };
+            for row in segment.marks {
+                let records = records.iter_mut().map(|records| records.next().unwrap_or_default()).collect();
+                new_marks.push((partition, segment.mark(*row, records)));
+            }
         }
         // A row has one error: that of its first call that fails.
         errors.sort_by_key(|(row, _)| *row);
         errors.dedup_by_key(|(row, _)| *row);
         let results: Vec<ArrayRef> = columns[input.fields().len()..].iter().map(canonical_key).collect();
         let types = results.iter().map(|column| column.data_type().clone()).collect();
-        Ok(WithResults { columns, results: RowCodec::new(types).encode(&results), errors })
+        Ok(WithResults { columns, results: RowCodec::new(types).encode(&results), errors, marks: new_marks })
     }
 
-    fn segment(&self, part: &Part, bound_keys: &[(usize, Vec<Box<[u8]>>)]) -> Segment<'_> {
-        let sort_keys: Vec<&[u8]> = part.rows.clone().map(|row| &self.row(row)[..self.sort_lengths[row]]).collect();
+    fn sort_keys(&self, part: &Part) -> impl Iterator<Item = &[u8]> {
+        part.rows.clone().map(|row| &self.row(row)[..self.sort_lengths[row]])
+    }
+
+    /// The rows of a part, from its first, before which marks are wanted.
+    fn mark_places(&self, part: &Part) -> Vec<usize> {
+        let Some((_, last)) = part.marks else { return Vec::new() };
+        let wanted = part.wanted.start - part.rows.start..part.wanted.end - part.rows.start;
+        marks::places(&Peers::of(self.sort_keys(part)).starts, &wanted, part.position, last)
+    }
+
+    fn segment<'a>(
+        &'a self,
+        part: &'a Part,
+        marks: &'a [usize],
+        bound_keys: &[(usize, Vec<Box<[u8]>>)],
+    ) -> Segment<'a> {
+        let sort_keys: Vec<&[u8]> = self.sort_keys(part).collect();
         Segment {
             first: part.rows.start,
             position: part.position,
@@ -139,6 +194,8 @@ impl Side {
             peers: Peers::of(sort_keys.iter().copied()),
             sort_keys,
             bounds: bound_keys.iter().map(|(column, keys)| (*column, keys[part.rows.clone()].to_vec())).collect(),
+            base: part.base.as_ref(),
+            marks,
         }
     }
 
@@ -191,6 +248,11 @@ pub(super) fn difference(
 }
 
 impl WithResults {
+    /// The new marks, once.
+    pub(super) fn take_marks(&mut self) -> Vec<(u32, Mark)> {
+        std::mem::take(&mut self.marks)
+    }
+
     fn error(&self, row: usize) -> Option<&RowError> {
         if self.errors.is_empty() {
             return None;

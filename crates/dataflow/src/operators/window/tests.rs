@@ -7,8 +7,11 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use changelog::{AggregateFunction, ChangelogMode, Epoch, StateTableId};
-use state::{EpochPins, SortColumn};
+use state::{EpochPins, Listing, SortColumn, SortedRows, SortedRowsOptions};
 
+use super::affected::Reach;
+use super::marks::Marks;
+use super::rows::Sides;
 use super::{Bound, Exclude, Frame, Units, Window, WindowCall, WindowFunction};
 use crate::operators::keyed::{KeyedShard, KeyedSpec};
 use crate::testing::{TestAggregate, batch, schema};
@@ -158,6 +161,11 @@ fn recompute(spec: &Window, rows: &BTreeMap<(i64, i64), i64>) -> Rows {
 }
 
 fn check(calls: Vec<WindowCall>, seed: u64) {
+    check_with(calls, seed, None);
+}
+
+/// With `a_of_b`, column `a` is what that makes of `b`.
+fn check_with(calls: Vec<WindowCall>, seed: u64, a_of_b: Option<fn(i64) -> i64>) {
     for partition in [vec![], vec![0]] {
         let order = vec![SortColumn { column: 1, descending: false, nulls_first: false }];
         let spec = Window { partition, order, calls: calls.clone(), order_text: String::new() };
@@ -175,7 +183,8 @@ fn check(calls: Vec<WindowCall>, seed: u64) {
                 let ((a, b), weight) = if next(2) == 0 && !rows.is_empty() {
                     (*rows.keys().nth(next(rows.len() as u64) as usize).expect("a row"), -1)
                 } else {
-                    ((next(5), next(9)), 1 + next(2))
+                    let (a, b) = (next(5), next(if a_of_b.is_some() { 30 } else { 9 }));
+                    ((a_of_b.map_or(a, |a_of_b| a_of_b(b)), b), 1 + next(2))
                 };
                 let copies = rows.entry((a, b)).or_insert(0);
                 *copies += weight;
@@ -264,12 +273,122 @@ fn frames_match_recomputation() {
     }
 }
 
-/// The column `a` bounds the values of `b`.
+/// The column `a` bounds the values of `b`; it rises with it.
 #[test]
 fn frames_by_value_match_recomputation() {
     let value = Bound::Value(0);
-    let bounds = [(Bound::Unbounded, value), (value, Bound::Unbounded), (value, Bound::CurrentRow), (value, value)];
-    for (seed, (start, end)) in bounds.into_iter().enumerate() {
-        check(vec![call(sum(), frame(Units::Range, start, end, Exclude::NoOthers))], seed as u64);
+    let bounds = [
+        (Bound::Unbounded, value),
+        (value, Bound::Unbounded),
+        (value, Bound::CurrentRow),
+        (Bound::CurrentRow, value),
+        (value, value),
+    ];
+    let columns: [fn(i64) -> i64; 4] = [|b| b - 3, |b| b + 3, |b| b / 2, |b| b];
+    let mut seed = 0;
+    for (start, end) in bounds {
+        for a_of_b in columns {
+            for exclude in [Exclude::NoOthers, Exclude::Ties] {
+                for function in [sum(), WindowFunction::FirstValue] {
+                    seed += 1;
+                    let calls = vec![call(function, frame(Units::Range, start, end, exclude))];
+                    check_with(calls, seed, Some(a_of_b));
+                }
+            }
+        }
+    }
+}
+
+/// Calls that look at different rows share what is at hand and the marks.
+#[test]
+fn calls_that_reach_differently_match_recomputation() {
+    let none = Exclude::NoOthers;
+    let running = |units, exclude| call(sum(), frame(units, Bound::Unbounded, Bound::CurrentRow, exclude));
+    let near = |units, start, end| call(sum(), frame(units, Bound::Offset(start), Bound::Offset(end), none));
+    let ranks = || call(WindowFunction::DenseRank, Frame::DEFAULT);
+    let all = [
+        vec![running(Units::Rows, none), ranks()],
+        vec![running(Units::Range, none), running(Units::Rows, Exclude::CurrentRow), near(Units::Rows, -2, 1)],
+        vec![ranks(), near(Units::Groups, -1, 1), call(WindowFunction::Lag(Some(-2)), Frame::DEFAULT)],
+        vec![near(Units::Groups, -2, 0), near(Units::Rows, -3, -1)],
+        vec![running(Units::Groups, Exclude::Ties), call(WindowFunction::FirstValue, Frame::DEFAULT)],
+        vec![near(Units::Groups, 1, 2), call(WindowFunction::Lag(Some(1)), Frame::DEFAULT)],
+    ];
+    for (number, calls) in all.into_iter().enumerate() {
+        for seed in 0..5 {
+            check_with(calls.clone(), 100 * number as u64 + seed, None);
+            check_with(calls.clone(), 100 * number as u64 + seed, Some(|b| b % 7));
+        }
+    }
+}
+
+/// Rows in one partition, sorted by `b`.
+fn options_by_b() -> SortedRowsOptions {
+    SortedRowsOptions {
+        id: StateTableId(1),
+        schema: schema(&["a", "b"]),
+        partition: Vec::new(),
+        order: vec![SortColumn { column: 1, descending: false, nulls_first: false }],
+        kept: None,
+        key_groups: 0..256,
+        store: None,
+        checkpointed: false,
+    }
+}
+
+/// A row at the end of a long partition is computed from the rows since the last mark, whatever the partition's length.
+#[test]
+fn running_aggregates_begin_at_marks() {
+    let calls = vec![call(sum(), Frame::DEFAULT), call(WindowFunction::DenseRank, Frame::DEFAULT)];
+    let options = options_by_b();
+    let order = options.order.clone();
+    let spec = Window { partition: Vec::new(), order, calls: calls.clone(), order_text: String::new() };
+    let mut operator = spec.on(&schema(&["a", "b"]), &output_schema(&calls), options);
+    let rows: Vec<(i64, i64, i64)> = (0..5000).map(|b| (1, b, 1)).collect();
+    let mut at_hand = Vec::new();
+    for (epoch, changes) in [(1, rows), (2, vec![(1, 5000, 1)]), (3, vec![(1, 4900, -1)]), (4, vec![(1, 5001, 1)])] {
+        let mut output = Output::default();
+        operator.apply(0, Epoch(epoch), batch(&changes), &mut output).expect("applies");
+        let mut count = 0;
+        Arc::clone(&operator.rows)
+            .finish_epoch(Epoch(epoch), &mut |partition| {
+                let mut sides = Sides::default();
+                let first = partition.changed.iter().map(|(row, sort_length)| &row[..*sort_length]).min();
+                operator.marks.cut(partition.number, first, partition.after.is_empty());
+                for affected in operator.reach.affected(partition, &operator.rows)? {
+                    sides.add(partition, &affected, &operator.reach, &operator.rows, &operator.marks)?;
+                }
+                count += sides.row_count();
+                operator.hand_on(&mut sides, &mut output)
+            })
+            .expect("finishes");
+        at_hand.push(count);
+    }
+    assert_eq!(at_hand[0], 5000);
+    assert!(at_hand[1] < 10, "{at_hand:?}");
+    assert!(at_hand[2] < 220, "{at_hand:?}");
+    assert!(at_hand[3] < 10, "{at_hand:?}");
+}
+
+/// So is a row in the middle of one whose frames reach to values and groups near it.
+#[test]
+fn frames_near_a_row_are_computed_from_rows_near_it() {
+    let by_value = frame(Units::Range, Bound::Value(0), Bound::CurrentRow, Exclude::NoOthers);
+    let by_group = frame(Units::Groups, Bound::Offset(-2), Bound::Offset(1), Exclude::Ties);
+    let calls = vec![call(sum(), by_value), call(sum(), by_group)];
+    let reach = Reach::of(&calls);
+    let rows = SortedRows::new(options_by_b());
+    for (epoch, changes) in [
+        (1, (0..5000).map(|b| (b - 10, b, 1)).collect()),
+        (2, vec![(2490, 2500, -1), (2490, 2500, 1), (1490, 1500, 3)]),
+    ] {
+        rows.apply(Epoch(epoch), &batch(&changes), Listing::Listed).expect("applies");
+        let mut sides = Sides::default();
+        rows.finish_epoch(Epoch(epoch), &mut |partition| {
+            let affected = reach.affected(partition, &rows)?;
+            affected.iter().try_for_each(|a| sides.add(partition, a, &reach, &rows, &Marks::default()))
+        })
+        .expect("finishes");
+        assert!(epoch == 1 || (1..200).contains(&sides.row_count()), "{}", sides.row_count());
     }
 }
