@@ -82,7 +82,7 @@ impl<'a> Lowering<'a> {
         };
         let mode = self.nodes[top.node].mode;
         self.push(OperatorSpec::Output { identity }, vec![top.node], Arc::clone(schema), mode);
-        Ok(DataflowPlan { nodes: self.nodes }.with_preaggregation())
+        Ok(DataflowPlan { nodes: self.nodes }.without_equal_parts().with_preaggregation())
     }
 
     fn is_aggregate(&self, node: usize) -> bool {
