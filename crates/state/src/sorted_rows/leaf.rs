@@ -104,6 +104,50 @@ pub(super) fn add(leaf: &[u8], row: SortedRow<'_>, fresh: &mut Vec<u8>) -> Added
     Added { copies, row_change: i64::from(copies != 0) - i64::from(before != 0) }
 }
 
+/// Gives to `visit` each row of which there are more or fewer copies in `after`, and how many more. Mostly a leaf differs from the one
+/// before it in a row or two, so what both begin and end with is passed over.
+pub(super) fn differences<'a>(before: &'a [u8], after: &'a [u8], visit: &mut dyn FnMut(SortedRow<'a>, i64)) {
+    let same = common_bytes(before, after);
+    let mut start = 0;
+    let mut shared = rows(before);
+    while shared.next().is_some() && shared.at <= same {
+        start = shared.at;
+    }
+    let (mut old, mut new) = (Rows { leaf: before, at: start }, Rows { leaf: after, at: start });
+    loop {
+        let (old_rest, new_rest) = (&before[old.at..], &after[new.at..]);
+        if old_rest.starts_with(new_rest) {
+            rows(&old_rest[new_rest.len()..]).for_each(|(_, row)| visit(row, -row.copies));
+            return;
+        }
+        if new_rest.starts_with(old_rest) {
+            rows(&new_rest[old_rest.len()..]).for_each(|(_, row)| visit(row, row.copies));
+            return;
+        }
+        let (Some((_, gone)), Some((_, come))) = (rows(old_rest).next(), rows(new_rest).next()) else { return };
+        let order = compare(gone.bytes, come.bytes);
+        match order {
+            Ordering::Less => visit(gone, -gone.copies),
+            Ordering::Greater => visit(come, come.copies),
+            Ordering::Equal if come.copies != gone.copies => visit(come, come.copies - gone.copies),
+            Ordering::Equal => {}
+        }
+        if order != Ordering::Greater {
+            old.next();
+        }
+        if order != Ordering::Less {
+            new.next();
+        }
+    }
+}
+
+/// With how many equal bytes two leaves begin.
+fn common_bytes(a: &[u8], b: &[u8]) -> usize {
+    let (chunks, others) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+    let same = 16 * chunks.iter().zip(others).take_while(|(x, y)| x == y).count();
+    same + a[same..].iter().zip(&b[same..]).take_while(|(x, y)| x == y).count()
+}
+
 /// As `a.cmp(b)`, without a call if the first bytes decide.
 #[inline]
 pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {

@@ -37,6 +37,8 @@ pub use tree::RowTree;
 
 /// Rows for which memory is asked for ahead.
 const ROWS_AT_A_TIME: usize = 128;
+/// For how many partitions that change in an epoch the memory is kept for the next one.
+const TOUCHED_KEPT_MAX: usize = 256 << 10;
 /// Not among the partitions that changed in this epoch.
 const UNTOUCHED: u32 = u32::MAX;
 
@@ -88,7 +90,7 @@ pub struct ChangedPartition<'a> {
     pub number: u32,
     /// Its rows before the epoch.
     pub before: &'a RowTree,
-    /// Its rows now.
+    /// Its rows now; of those that are only ever added, those that are kept.
     pub after: &'a RowTree,
     /// Sort key and columns of the rows that changed, in no order, some more than once; with the sort keys' lengths.
     pub changed: &'a [(Box<[u8]>, usize)],
@@ -251,16 +253,19 @@ impl SortedRows {
         let mut guard = self.rows.lock();
         let rows = &mut *guard;
         rows.epoch = rows.epoch.max(epoch);
-        for touched in std::mem::take(&mut rows.touched) {
-            let partition = &mut rows.list[touched.slot as usize];
-            partition.touched = UNTOUCHED;
-            let Touched { slot, before, changed } = touched;
-            visit(ChangedPartition { number: slot, before: &before, after: &partition.tree, changed: &changed })?;
-            drop(before);
+        let mut all_touched = std::mem::take(&mut rows.touched);
+        for Touched { slot, before, changed } in all_touched.drain(..) {
+            rows.list[slot as usize].touched = UNTOUCHED;
             if let Some(kept) = self.options.kept {
                 self.give_up_rest(rows, slot, kept);
             }
+            let after = &rows.list[slot as usize].tree;
+            visit(ChangedPartition { number: slot, before: &before, after, changed: &changed })?;
+            drop(before);
             rows.free_if_empty(slot);
+        }
+        if all_touched.capacity() <= TOUCHED_KEPT_MAX {
+            rows.touched = all_touched;
         }
         Ok(())
     }
@@ -269,7 +274,9 @@ impl SortedRows {
     fn give_up_rest(&self, rows: &mut Partitions, slot: u32, kept: Kept) {
         let Partitions { list, notes, scratch, row_count, .. } = rows;
         let partition = &mut list[slot as usize];
-        while let Some(last) = partition.tree.last() {
+        while partition.tree.copies() > kept.copies
+            && let Some(last) = partition.tree.last()
+        {
             let first = match kept.with_ties {
                 true => partition.tree.first_peer(last.sort_key()),
                 false => partition.tree.copies() - last.copies as u64,
@@ -314,12 +321,13 @@ impl SortedRows {
 /// Whether a row that is added can never be among those that are kept.
 #[inline]
 fn is_beyond(tree: &RowTree, kept: Kept, row: SortedRow<'_>) -> bool {
-    let Some(last) = tree.last().filter(|_| row.copies > 0) else { return false };
-    let after = match kept.with_ties {
+    if row.copies <= 0 || tree.copies() < kept.copies {
+        return false;
+    }
+    tree.last().is_some_and(|last| match kept.with_ties {
         true => row.sort_key() > last.sort_key(),
-        false => row.bytes > last.bytes,
-    };
-    after && tree.copies() >= kept.copies
+        false => leaf::compare(row.bytes, last.bytes).is_gt(),
+    })
 }
 
 impl Partitions {

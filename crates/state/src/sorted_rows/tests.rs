@@ -302,3 +302,32 @@ fn a_big_partition_has_short_paths() {
         ControlFlow::Continue(())
     });
 }
+
+#[test]
+fn differences_are_those_of_a_recomputation() {
+    let mut random = 7_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let mut scratch = Vec::new();
+    for _ in 0..2000 {
+        let (mut before, mut expected) = (RowTree::default(), BTreeMap::new());
+        let mut add = |tree: &mut RowTree, row: u64, copies: i64| {
+            let bytes = [b"sort".as_slice(), &row.to_be_bytes()[8 - 1 - row as usize % 3..]].concat();
+            tree.add(SortedRow { bytes: &bytes, sort_length: 4, copies }, &mut scratch);
+            bytes
+        };
+        (0..next(5)).for_each(|_| drop(add(&mut before, next(9), 1)));
+        let mut after = before.clone();
+        for _ in 0..next(4) {
+            let (row, copies) = (next(9), next(3) as i64 - 1);
+            *expected.entry(add(&mut after, row, copies)).or_insert(0) += copies;
+        }
+        expected.retain(|_, copies| *copies != 0);
+        let mut found = BTreeMap::new();
+        let mut visit = |row: SortedRow<'_>, copies| assert_eq!(found.insert(row.bytes.to_vec(), copies), None);
+        assert!(before.differences(&after, &mut visit), "both are leaves");
+        assert_eq!(found, expected);
+    }
+}

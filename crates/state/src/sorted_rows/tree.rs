@@ -24,6 +24,7 @@ const LINES_AHEAD: usize = 6;
 #[derive(Clone, Debug, Default)]
 pub struct RowTree {
     root: Option<Node>,
+    copies: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl RowTree {
     /// How many copies of rows there are.
     #[must_use]
     pub fn copies(&self) -> u64 {
-        self.root.as_ref().map_or(0, |root| root.count().1.max(0) as u64)
+        self.copies.max(0) as u64
     }
 
     /// How many different rows there are.
@@ -70,6 +71,7 @@ impl RowTree {
 
     /// Adds `row.copies` (or takes them away if negative) and gives how many there are now. `scratch` is for its own use.
     pub fn add(&mut self, row: SortedRow<'_>, scratch: &mut Vec<u8>) -> i64 {
+        self.copies += row.copies;
         let Some(root) = &mut self.root else {
             leaf::add(&[], row, scratch);
             self.root = (!scratch.is_empty()).then(|| Node::Leaf(leaf::frozen(scratch)));
@@ -97,6 +99,19 @@ impl RowTree {
         if let Some(root) = &self.root {
             let _ = root.visit_from(from as i64, 0, visit);
         }
+    }
+
+    /// Gives to `visit` each row of which `after` has more or fewer copies, and how many more. Gives false, and visits nothing,
+    /// if the trees are too large for that.
+    pub fn differences<'a>(&'a self, after: &'a RowTree, visit: &mut dyn FnMut(SortedRow<'a>, i64)) -> bool {
+        let leaf_of = |tree: &'a RowTree| match &tree.root {
+            None => Some(&[][..]),
+            Some(Node::Leaf(bytes)) => Some(&**bytes),
+            Some(Node::Inner(_)) => None,
+        };
+        let (Some(before), Some(after)) = (leaf_of(self), leaf_of(after)) else { return false };
+        leaf::differences(before, after, visit);
+        true
     }
 
     /// How many copies come before the first row for which `is_before` is false; it is true for the rows up to there only.

@@ -3,15 +3,14 @@
 //!
 //! 1. All rows are kept in order (`state::SortedRows`). If rows are only ever added, only as many as can be seen.
 //! 2. At the end of an epoch, for each partition that changed, the rows that are seen before and after it are compared:
-//!    short slices are walked side by side, of long ones only the rows are looked at that changed or that moved over
-//!    an end of the slice (`slice`).
+//!    small partitions of which all is seen are compared byte by byte, short slices are walked side by side, of long
+//!    ones only the rows are looked at that changed or that moved over an end of the slice (`slice`).
 //! 3. What is in one slice and not in the other is put out.
 
 mod slice;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
@@ -25,8 +24,8 @@ use super::aggregate::external;
 use super::keyed::{KeyedParts, KeyedShard, KeyedSpec};
 use crate::{DataflowError, Operator, Output};
 
-/// Rows put out in one batch.
-const BATCH_ROWS_MAX: usize = 8192;
+/// Rows of a batch that is put out.
+const BATCH_ROWS: usize = 8192;
 /// Slices of more rows are not walked.
 const WALKED_ROWS_MAX: u64 = if cfg!(test) { 4 } else { 256 };
 
@@ -179,13 +178,21 @@ impl Changes {
         self.numbers.push(number as i64);
         self.weights.push(weight);
     }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.numbers.clear();
+        self.weights.clear();
+    }
 }
 
 impl TopNRows {
+    /// Puts out the changes that there are.
     fn hand_on(&self, changes: &mut Changes, output: &mut Output) -> Result<(), ArrowError> {
-        let Changes { bytes, ends, numbers, weights } = std::mem::take(changes);
-        for first in (0..ends.len()).step_by(BATCH_ROWS_MAX) {
-            let places = first..ends.len().min(first + BATCH_ROWS_MAX);
+        let Changes { bytes, ends, numbers, weights } = &*changes;
+        for first in (0..ends.len()).step_by(BATCH_ROWS) {
+            let places = first..ends.len().min(first + BATCH_ROWS);
             let start = |place: usize| if place == 0 { 0 } else { ends[place - 1] };
             let rows: Vec<&[u8]> = places.clone().map(|place| &bytes[start(place)..ends[place]]).collect();
             let mut columns: Vec<ArrayRef> = self.rows.decode(&rows).map_err(external)?.columns().to_vec();
@@ -203,6 +210,7 @@ impl TopNRows {
             let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
             output.push(ChangeBatch::weighted(batch, weights[places].to_vec().into()));
         }
+        changes.clear();
         Ok(())
     }
 }
@@ -220,12 +228,10 @@ impl Operator for TopNRows {
 
     fn finish_epoch(&mut self, epoch: Epoch, _wanted: bool, output: &mut Output) -> Result<(), ArrowError> {
         let mut changes = Changes::default();
-        let finished = self.rows.finish_epoch(epoch, &mut |partition| {
+        self.rows.finish_epoch(epoch, &mut |partition| {
             slice::compare(&self.spec, partition, &mut changes);
-            Ok::<(), Infallible>(())
-        });
-        match finished {
-            Ok(()) => self.hand_on(&mut changes, output),
-        }
+            if changes.weights.len() < BATCH_ROWS { Ok(()) } else { self.hand_on(&mut changes, output) }
+        })?;
+        self.hand_on(&mut changes, output)
     }
 }

@@ -23,6 +23,13 @@ pub(super) fn compare(spec: &TopN, partition: ChangedPartition<'_>, changes: &mu
             return;
         }
     }
+    let all_seen = spec.offset == 0 && partition.before.copies().max(partition.after.copies()) <= spec.end();
+    if all_seen && spec.number.is_none() {
+        let visit = &mut |row: SortedRow<'_>, weight| changes.push(row.row(), 0, weight);
+        if partition.before.differences(partition.after, visit) {
+            return;
+        }
+    }
     let (before, after) = (seen(spec, partition.before), seen(spec, partition.after));
     let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
     loop {
