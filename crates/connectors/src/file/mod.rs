@@ -64,7 +64,7 @@ fn open(open: OpenOptions<'_>, options: &mut Options) -> Result<Box<dyn SourceRe
     let format = match format.encode.to_ascii_lowercase().as_str() {
         "csv" => {
             let names = open.schema.fields().iter().map(|field| field.name().clone()).collect();
-            FileFormat::Text(Box::new(Csv::new(names, &mut format_options)?))
+            FileFormat::Text(Box::new(Csv::new(names, &mut format_options, follow)?))
         }
         "json" => FileFormat::Text(Box::new(Json::new(&open.schema))),
         "parquet" => FileFormat::Parquet(ParquetFormat::new(open.schema.clone())),

@@ -5,6 +5,7 @@
 //! 3. An unquoted field equal to the null text is NULL; a quoted one never is.
 //! 4. What breaks these rules is bad up to the end of its first line, so that a lost quote costs
 //!    one line and not the rest of the file.
+//! 5. A record of a file that grows has a bound on its lines: past it a quote is lost, and is not waited for.
 
 use crate::ConnectorError;
 use crate::formats::fields::{Fields, Span};
@@ -14,6 +15,9 @@ use crate::options::{Options, invalid};
 /// The message for a quote that is not closed, or closed in the middle of a field.
 pub const MALFORMED_QUOTES: &str = "malformed CSV quoted field";
 
+/// So many lines a record of a followed file may have when nothing else is said.
+const FOLLOWED_RECORD_LINES: usize = 100;
+
 /// How a CSV file is written.
 #[derive(Debug, Clone)]
 pub struct Csv {
@@ -21,11 +25,14 @@ pub struct Csv {
     header: bool,
     delimiter: u8,
     null: Vec<u8>,
+    /// A record with more lines has lost a quote.
+    record_lines_max: Option<usize>,
 }
 
 impl Csv {
-    /// Options: `header` (false), `delimiter` (,), `null` (the empty text).
-    pub fn new(columns: Vec<String>, options: &mut Options) -> Result<Self, ConnectorError> {
+    /// Options: `header` (false), `delimiter` (,), `null` (the empty text), `record_lines_max` (none, or
+    /// [`FOLLOWED_RECORD_LINES`] when the files are followed).
+    pub fn new(columns: Vec<String>, options: &mut Options, follow: bool) -> Result<Self, ConnectorError> {
         let header = options.bool("header", false)?;
         let delimiter = options.take("delimiter").unwrap_or_else(|| ",".to_owned());
         let delimiter = match delimiter.as_bytes() {
@@ -37,20 +44,37 @@ impl Csv {
         if null.bytes().any(|byte| byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r')) {
             return Err(invalid("null", &null, "expected a text without quote, delimiter or line break"));
         }
-        Ok(Self { columns, header, delimiter, null: null.into_bytes() })
+        let record_lines_max = options.number("record_lines_max", 1, 1_000_000)?;
+        let record_lines_max = record_lines_max.or(follow.then_some(FOLLOWED_RECORD_LINES));
+        Ok(Self { columns, header, delimiter, null: null.into_bytes(), record_lines_max })
+    }
+
+    /// Counts the line breaks in a part of a quoted field; an error when the record may not have so many.
+    fn count_lines(&self, part: &[u8], lines: &mut usize) -> Result<(), Quoted> {
+        let Some(max) = self.record_lines_max else { return Ok(()) };
+        *lines += memchr::memchr_iter(b'\n', part).count();
+        if *lines > max { Err(Quoted::Unterminated) } else { Ok(()) }
     }
 
     /// Reads the quoted field that begins behind the quote before `from`: its text, and where its closing
-    /// quote's successor stands.
-    fn quoted(&self, block: &[u8], from: usize, tail: Tail, fields: &mut Fields) -> Result<(Span, usize), Quoted> {
+    /// quote's successor stands. `lines`: of the record so far.
+    fn quoted(
+        &self,
+        block: &[u8],
+        from: usize,
+        tail: Tail,
+        lines: &mut usize,
+        fields: &mut Fields,
+    ) -> Result<(Span, usize), Quoted> {
         let mut at = from;
         let mut plain_from = from;
         let unescaped_from = fields.unescaped.len();
         loop {
-            let Some(length) = memchr::memchr(b'"', &block[at..]) else {
+            let quote = memchr::memchr(b'"', &block[at..]).map(|length| at + length);
+            self.count_lines(&block[at..quote.unwrap_or(block.len())], lines)?;
+            let Some(quote) = quote else {
                 return Err(if tail == Tail::Open { Quoted::Incomplete } else { Quoted::Unterminated });
             };
-            let quote = at + length;
             match block.get(quote + 1) {
                 Some(b'"') => {
                     fields.unescaped.extend_from_slice(&block[plain_from..=quote]);
@@ -74,9 +98,10 @@ impl Csv {
     fn record(&self, block: &[u8], from: usize, tail: Tail, fields: &mut Fields) -> Result<(usize, usize), Quoted> {
         let mut at = from;
         let mut count = 0;
+        let mut lines = 1;
         loop {
             let (span, end) = if block.get(at) == Some(&b'"') {
-                self.quoted(block, at + 1, tail, fields)?
+                self.quoted(block, at + 1, tail, &mut lines, fields)?
             } else {
                 let rest = &block[at..];
                 let length = field_end(rest, self.delimiter);
@@ -182,7 +207,7 @@ mod tests {
         let options: BTreeMap<String, String> =
             options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let columns = (0..columns).map(|column| format!("c{column}")).collect();
-        Csv::new(columns, &mut Options::new(&options)).unwrap()
+        Csv::new(columns, &mut Options::new(&options), false).unwrap()
     }
 
     /// The records of a whole text: fields joined by `|`, NULL as `~`, bad ones as `!error`.
@@ -231,6 +256,20 @@ mod tests {
         check("\"a,2\n1,2\n", &["!malformed CSV quoted field", "1|2"]);
         check("\"a,2\n\"1\",2\n", &["!malformed CSV quoted field", "1|2"]);
         check("\"a\"b,2\n1,2", &["!malformed CSV quoted field", "1|2"]);
+    }
+
+    #[test]
+    fn a_record_has_no_more_lines_than_it_may() {
+        let bounded = csv(2, &[("record_lines_max", "2")]);
+        let check = |text, expected: &[&str]| assert_eq!(records(&bounded, text), expected, "{text:?}");
+        check("\"a\nb\",2\n1,2\n", &["a\nb|2", "1|2"]);
+        check("\"a\nb\nc\",2\n", &["!malformed CSV quoted field", "!missing data for column \"c1\"", "c\"|2"]);
+        check("\"a\nb\",\"c\nd\"\n", &["!malformed CSV quoted field", "b\"|c\nd"]);
+        // The rest need not be there.
+        let split = |text: &[u8]| bounded.split(text, 0, Tail::Open, &mut Fields::new(2));
+        assert_eq!(split(b"\"a\nb"), Split::Incomplete);
+        assert_eq!(split(b"\"a\nb\n"), Split::Bad { next: 3, error: MALFORMED_QUOTES.to_owned() });
+        assert_eq!(csv(2, &[]).split(b"\"a\nb\n", 0, Tail::Open, &mut Fields::new(2)), Split::Incomplete);
     }
 
     #[test]

@@ -87,3 +87,35 @@ fn a_parquet_file_is_read_once_it_is_complete() {
     read.drain(reader.as_mut(), 10);
     assert_eq!(read.rows.len(), 2);
 }
+
+#[test]
+fn a_lost_quote_does_not_hold_up_what_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    let source = Source::file(&path, id_name(), "csv", &[("record_lines_max", "3")]).with("follow", "true");
+    append(&path, "1,one\n2,\"two\n3,three\n4,\"fo\nur\"\n");
+    let mut reader = source.open();
+    let mut read = Read::default();
+    read.drain(reader.as_mut(), 100);
+    assert_eq!(read.rows, ["1|one", "3|three", "4|fo\nur"], "a quote that can't be the closing one says enough");
+    append(&path, "5,\"five\n6,six\n");
+    read.drain(reader.as_mut(), 100);
+    assert_eq!(read.rows.len(), 3, "it may still be a record of three lines");
+    append(&path, "7,seven\n8,eight\n9,\"n\ni\n");
+    read.drain(reader.as_mut(), 100);
+    assert_eq!(read.rows[3..], ["6|six", "7|seven", "8|eight"]);
+    append(&path, "ne\"\n");
+    read.drain(reader.as_mut(), 100);
+    assert_eq!(read.rows[6..], ["9|n\ni\nne"]);
+    assert_eq!(read.errors(), ["malformed CSV quoted field"; 2]);
+    // A new reader finds the same, range by range and all at once.
+    let (mut again, mut rows, mut dead) = (source.open(), Vec::new(), Vec::new());
+    for (position, _, _) in &read.marks {
+        let range = Read::range(again.as_mut(), position, 1);
+        rows.extend(range.rows);
+        dead.extend(range.dead);
+    }
+    assert_eq!((&rows, &dead), (&read.rows, &read.dead));
+    let whole = source.all(2);
+    assert_eq!((&whole.rows, &whole.dead), (&read.rows, &read.dead));
+}
