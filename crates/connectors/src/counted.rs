@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use crate::pace::Pace;
-use crate::{ConnectorError, Position, ReadLimit, SourceBatch, SourceReader};
+use crate::{ConnectorError, Load, LoadUnit, Position, ReadLimit, SourceBatch, SourceReader};
 
 /// Makes records by number.
 pub trait Generator: Send {
@@ -64,5 +64,10 @@ impl<G: Generator> SourceReader for CountedReader<G> {
     fn seek(&mut self, position: &Position) -> Result<(), ConnectorError> {
         self.next = position.parse::<Place>()?.next;
         Ok(())
+    }
+
+    fn load(&mut self) -> Option<Load> {
+        let total = self.end.filter(|_| !self.pace.has_rate())?;
+        Some(Load { read: self.next.min(total), total, unit: LoadUnit::Records })
     }
 }

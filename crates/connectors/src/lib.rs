@@ -22,7 +22,7 @@ pub use clock::{Clock, MonotonicClock};
 pub use connector::{CONNECTORS, Connector, OpenOptions, open, open_with_clock, schema_of};
 pub use error::ConnectorError;
 pub use formats::FormatOptions;
-pub use source::{DeadLetter, Position, ReadLimit, SourceBatch, SourceReader};
+pub use source::{DeadLetter, Load, LoadUnit, Position, ReadLimit, SourceBatch, SourceReader};
 
 #[cfg(test)]
 mod testing;

@@ -24,6 +24,31 @@ pub trait SourceReader: Send {
 
     /// Goes to a position that this connector gave for this source, or to [`Position::start`].
     fn seek(&mut self, position: &Position) -> Result<(), ConnectorError>;
+
+    /// How far a load is. None: the source has no end, or a rate at which it is to be read, as a stream has.
+    fn load(&mut self) -> Option<Load> {
+        None
+    }
+}
+
+/// How much of a source that has an end was read, and how much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// So much was read; about, while reading goes on.
+    pub read: u64,
+    /// So much there is.
+    pub total: u64,
+    /// Of what.
+    pub unit: LoadUnit,
+}
+
+/// What a load is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadUnit {
+    /// Bytes of files.
+    Bytes,
+    /// Generated records.
+    Records,
 }
 
 /// How much a `read` may return.

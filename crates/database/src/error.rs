@@ -75,6 +75,13 @@ impl DatabaseError {
         self
     }
 
+    /// The same error pointing at its cause in the statement's text, if that can be told from the message.
+    #[must_use]
+    pub(crate) fn locate(mut self, text: &str) -> DatabaseError {
+        self.position = self.position.or_else(|| sql::place_of(text, &self.message));
+        self
+    }
+
     /// The same error pointing at a character of the statement, from 1.
     #[must_use]
     pub fn at(mut self, position: usize) -> DatabaseError {

@@ -30,10 +30,11 @@ mod copy;
 mod error;
 mod outcome;
 
+pub use connectors::{Load, LoadUnit};
 pub use dataflow::STACK_BYTES;
 
 pub use copy::{CopyFormat, CopyIn, CopyOptions};
 pub use error::{DatabaseError, Notice, Severity};
 pub use instance::{ConnectOptions, DatabaseEntry, Instance, InstanceOptions};
 pub use outcome::{Outcome, RowStream};
-pub use session::{CancelHandle, Parsed, Prepared, Session, TransactionStatus};
+pub use session::{CancelHandle, Parsed, Prepared, Session, SourceLoad, TransactionStatus};

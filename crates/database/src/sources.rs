@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use changelog::{ChangeBatch, RelationId};
-use connectors::{FormatOptions, Position, ReadLimit, SourceReader};
+use connectors::{FormatOptions, Load, Position, ReadLimit, SourceReader};
 use parking_lot::Mutex;
 
 use crate::DatabaseError;
@@ -32,11 +32,21 @@ pub struct SourceStatus {
     /// Records that were no rows, since the reader began.
     pub dead_letters: u64,
     /// Why the last try to read failed.
-    pub error: Option<String>,
-    /// Whether nothing more will come.
+    pub error: Option<DatabaseError>,
+    /// Whether nothing more will come, and the clock has all.
     pub at_end: bool,
     /// How far it has been read.
     pub position: Option<Position>,
+    /// How far the load is, if it is one; not known until the reader is open.
+    pub load: Option<Option<Load>>,
+}
+
+/// A source that is being read.
+pub struct ReadSource {
+    /// The source.
+    pub relation: Arc<Relation>,
+    /// What is known of it.
+    pub status: SourceStatus,
 }
 
 /// The readers of a database's sources. Dropping it stops them.
@@ -50,7 +60,7 @@ struct ReaderThread {
     stop: Arc<AtomicBool>,
     status: Arc<Mutex<SourceStatus>>,
     clock: Arc<Clock>,
-    relation: RelationId,
+    relation: Arc<Relation>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -108,6 +118,16 @@ impl SourceReaders {
         self.readers.lock().get(&oid).map(|reader| reader.status.lock().clone())
     }
 
+    /// All sources that are being read.
+    #[must_use]
+    pub fn all(&self) -> Vec<ReadSource> {
+        let of = |reader: &ReaderThread| ReadSource {
+            relation: Arc::clone(&reader.relation),
+            status: reader.status.lock().clone(),
+        };
+        self.readers.lock().values().map(of).collect()
+    }
+
     /// Stops all readers.
     pub fn stop(&self) {
         self.readers.lock().clear();
@@ -120,12 +140,17 @@ impl ReaderThread {
         let status = SourceStatus { position: Some(position.clone()), ..SourceStatus::default() };
         let status = Arc::new(Mutex::new(status));
         let id = relation.id();
-        let run = Run { relation, clock: Arc::clone(&clock), stop: Arc::clone(&stop), status: Arc::clone(&status) };
+        let run = Run {
+            relation: Arc::clone(&relation),
+            clock: Arc::clone(&clock),
+            stop: Arc::clone(&stop),
+            status: Arc::clone(&status),
+        };
         let thread = std::thread::Builder::new()
             .name(format!("source {id}"))
             .spawn(move || run.run(&position))
             .map_err(|e| DatabaseError::internal(format!("cannot start a thread: {e}")))?;
-        Ok(ReaderThread { stop, status, clock, relation: id, thread: Some(thread) })
+        Ok(ReaderThread { stop, status, clock, relation, thread: Some(thread) })
     }
 }
 
@@ -133,7 +158,7 @@ impl ReaderThread {
     /// It brings nothing more, and what it brought and no epoch has taken is forgotten.
     fn end(&self) {
         if !self.stop.load(Ordering::Acquire) {
-            self.clock.discard(self.relation, &|| self.stop.store(true, Ordering::Release));
+            self.clock.discard(self.relation.id(), &|| self.stop.store(true, Ordering::Release));
         }
     }
 }
@@ -144,7 +169,7 @@ impl Drop for ReaderThread {
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.join().is_err() {
-                tracing::error!("the reader of source {} stopped with a panic", self.relation);
+                tracing::error!("the reader of source {} stopped with a panic", self.relation.id());
             }
         }
     }
@@ -167,7 +192,7 @@ impl Run {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(source = %self.relation.definition.name, "{error}");
-                    self.status.lock().error = Some(error.message);
+                    self.status.lock().error = Some(error);
                     self.wait(backoff);
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
@@ -179,14 +204,11 @@ impl Run {
     fn read_on(&self, position: &mut Position, backoff: &mut Duration) -> Result<(), DatabaseError> {
         let mut reader = open_reader(&self.relation)?;
         reader.seek(position)?;
+        self.status.lock().load = Some(reader.load());
         while !self.stopped() {
             let batch = reader.read(ReadLimit::rows(BATCH_ROWS))?;
             *backoff = BACKOFF_MIN;
-            {
-                let mut status = self.status.lock();
-                status.error = None;
-                status.at_end = batch.at_end;
-            }
+            self.status.lock().error = None;
             if batch.position != *position {
                 let (rows, dead_letters) = (batch.rows.num_rows() as u64, batch.dead_letters.len() as u64);
                 let input = SourceInput {
@@ -203,6 +225,11 @@ impl Run {
                 status.rows += rows;
                 status.dead_letters += dead_letters;
                 status.position = Some(position.clone());
+            }
+            {
+                let mut status = self.status.lock();
+                status.at_end = batch.at_end;
+                status.load = Some(reader.load());
             }
             if batch.at_end {
                 self.wait(WAIT_MAX);

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Format, Toml};
 use figment::value::Value;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Where the server listens when nothing else is said.
@@ -24,52 +25,43 @@ const WORKER_COUNT_MAX: usize = 256;
 const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Settings as written by the user; an absent one is looked up one level below.
-#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct Settings {
     /// Directory that holds everything the server keeps (default: keyfold-data)
     #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
 
     /// Keep everything in memory: nothing survives the end of the process
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL",
+        value_parser = boolean)]
     pub in_memory: Option<bool>,
 
     /// Address and port to listen on (default: 127.0.0.1:5477)
     #[arg(long, value_name = "ADDRESS:PORT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
 
     /// Worker threads of each database (default: the number of CPUs)
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N", value_parser = worker_count)]
     pub workers: Option<usize>,
 
     /// Memory budget of the process, for example 4GiB (default: half of the machine's memory)
     #[arg(long, value_name = "SIZE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<ByteSize>,
 
     /// Pause between two checkpoints, for example 500ms or 2s (default: 1s)
     #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_interval: Option<Interval>,
 
     /// SQL statements to run before the first connection is accepted
     #[arg(long, value_name = "FILE.sql")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
 
     /// Form of the log on standard error (default: text)
     #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
 
     /// File whose first line is the password that every client must know (also: KEYFOLD_PASSWORD)
     #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 }
 
@@ -91,8 +83,7 @@ pub struct ServeOptions {
 }
 
 /// Form of log lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     #[default]
     Text,
@@ -102,68 +93,82 @@ pub enum LogFormat {
 /// What is wrong with the settings, in words for the person who wrote them.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration: {0}")]
-    Read(#[from] Box<figment::Error>),
+    #[error("{place}: {problem}")]
+    Value { place: String, problem: String },
+    #[error("{path} is not a TOML file with settings: {problem}")]
+    Toml { path: PathBuf, problem: String },
+    #[error("{path}: there is no setting {key:?}; there are {}", KEYS.join(", "))]
+    UnknownKey { path: PathBuf, key: String },
     #[error("cannot read {path}: {error}")]
     File { path: PathBuf, error: std::io::Error },
-    #[error("--data-dir and --in-memory exclude each other")]
-    TwoStores,
-    #[error("--workers must be between 1 and {WORKER_COUNT_MAX}, not {0}")]
-    Workers(usize),
-    #[error("--listen {listen}: {error}")]
-    Listen { listen: String, error: std::io::Error },
-    #[error("--listen {0}: the name stands for no address")]
-    NoAddress(String),
+    #[error("{data_dir} and {in_memory} exclude each other")]
+    TwoStores { data_dir: String, in_memory: String },
+    #[error("{place}: {listen:?} is no address to listen on: {problem}; write for example 127.0.0.1:5477")]
+    Listen { place: String, listen: String, problem: String },
     #[error(
-        "--listen {0} can be reached from other machines, but no password is set: give --password-file or KEYFOLD_PASSWORD, or listen on 127.0.0.1"
+        "{place}: {listen} can be reached from other machines, but no password is set: give --password-file or KEYFOLD_PASSWORD, or listen on 127.0.0.1"
     )]
-    Open(String),
+    Open { place: String, listen: String },
     #[error("the password must have between 1 and {PASSWORD_BYTES_MAX} bytes")]
     Password,
+}
+
+/// Where settings were written.
+#[derive(Debug, Clone)]
+enum Origin {
+    Flags,
+    Environment,
+    File(PathBuf),
+}
+
+/// The settings of one origin.
+type Level = (Origin, Settings);
+
+impl Origin {
+    /// How a setting is called there.
+    fn place(&self, key: &str) -> String {
+        match self {
+            Self::Flags => format!("--{}", key.replace('_', "-")),
+            Self::Environment => variable(key),
+            Self::File(path) => format!("{key} in {}", path.display()),
+        }
+    }
+}
+
+fn variable(key: &str) -> String {
+    format!("KEYFOLD_{}", key.to_uppercase())
 }
 
 impl ServeOptions {
     /// Puts the levels together: `flags` over the environment over the file `config`.
     pub fn load(flags: &Settings, config: Option<&Path>) -> Result<Self, ConfigError> {
-        let levels = [flags.clone(), extract(environment())?, file(config)?];
-        let mut settings = merge(&levels)?;
-        (settings.data_dir, settings.in_memory) = store(&levels)?;
+        let mut levels = vec![(Origin::Flags, flags.clone()), (Origin::Environment, environment()?)];
+        if let Some(path) = config {
+            levels.push((Origin::File(path.to_owned()), file(path)?));
+        }
         let written = std::env::var("KEYFOLD_PASSWORD").ok();
-        let password = match (&levels[0].password_file, written, &settings.password_file) {
+        let password_file = levels.iter().find_map(|(_, level)| level.password_file.as_ref());
+        let password = match (&flags.password_file, written, password_file) {
             (None, Some(password), _) => Some(password),
             (Some(path), ..) | (None, None, Some(path)) => Some(first_line(path)?),
             (None, None, None) => None,
         };
-        Self::check(settings, password)
+        Self::check(&levels, password)
     }
 
-    fn check(settings: Settings, password: Option<String>) -> Result<Self, ConfigError> {
+    fn check(levels: &[Level], password: Option<String>) -> Result<Self, ConfigError> {
         if password.as_ref().is_some_and(|p| p.is_empty() || p.len() > PASSWORD_BYTES_MAX) {
             return Err(ConfigError::Password);
         }
-        let in_memory = settings.in_memory.unwrap_or(false);
-        if in_memory && settings.data_dir.is_some() {
-            return Err(ConfigError::TwoStores);
-        }
-        let worker_count = match settings.workers {
-            None => std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_COUNT_MAX),
-            Some(count @ 1..=WORKER_COUNT_MAX) => count,
-            Some(count) => return Err(ConfigError::Workers(count)),
-        };
-        let listen_text = settings.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-        let listen: Vec<SocketAddr> = listen_text
-            .to_socket_addrs()
-            .map_err(|error| ConfigError::Listen { listen: listen_text.clone(), error })?
-            .collect();
-        if listen.is_empty() {
-            return Err(ConfigError::NoAddress(listen_text));
-        }
-        if password.is_none() && listen.iter().any(|address| !address.ip().is_loopback()) {
-            return Err(ConfigError::Open(listen_text));
-        }
+        let settings = levels.iter().fold(Settings::default(), |above, (_, level)| above.or(level));
+        let (data_dir, in_memory) = store(levels)?;
+        let worker_count = settings
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_COUNT_MAX));
+        let origin = levels.iter().find(|(_, level)| level.listen.is_some()).map(|(origin, _)| origin);
         Ok(Self {
-            data_dir: (!in_memory).then(|| settings.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into())),
-            listen,
+            data_dir: (!in_memory.unwrap_or(false)).then(|| data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into())),
+            listen: addresses(settings.listen, origin.unwrap_or(&Origin::Flags), password.is_some())?,
             worker_count,
             memory_limit_bytes: settings.memory_limit.map(|size| size.0),
             checkpoint_interval: settings.checkpoint_interval.map_or(DEFAULT_CHECKPOINT_INTERVAL, |i| i.0),
@@ -174,46 +179,149 @@ impl ServeOptions {
     }
 }
 
+/// The addresses to listen on; only a server with a password may be reached from elsewhere.
+fn addresses(listen: Option<String>, origin: &Origin, password: bool) -> Result<Vec<SocketAddr>, ConfigError> {
+    let listen = listen.unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let place = origin.place("listen");
+    let addresses: Vec<SocketAddr> = match listen.to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(ConfigError::Listen { place, listen, problem: error.to_string() }),
+    };
+    if addresses.is_empty() {
+        return Err(ConfigError::Listen { place, listen, problem: "the name stands for no address".to_owned() });
+    }
+    if !password && addresses.iter().any(|address| !address.ip().is_loopback()) {
+        return Err(ConfigError::Open { place, listen });
+    }
+    Ok(addresses)
+}
+
+/// The settings, as they are called in a file; in the environment in capitals and with `KEYFOLD_` before.
+const KEYS: [&str; 9] = [
+    "data_dir",
+    "in_memory",
+    "listen",
+    "workers",
+    "memory_limit",
+    "checkpoint_interval",
+    "init",
+    "log_format",
+    "password_file",
+];
+
+impl Settings {
+    /// Takes a setting from its text. The error says what is wrong with the text.
+    fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        match key {
+            "data_dir" => self.data_dir = Some(text.into()),
+            "in_memory" => self.in_memory = Some(boolean(text)?),
+            "listen" => self.listen = Some(text.to_owned()),
+            "workers" => self.workers = Some(worker_count(text)?),
+            "memory_limit" => self.memory_limit = Some(text.parse()?),
+            "checkpoint_interval" => self.checkpoint_interval = Some(text.parse()?),
+            "init" => self.init = Some(text.into()),
+            "log_format" => {
+                let format = LogFormat::from_str(text, true);
+                self.log_format = Some(format.map_err(|_| format!("{text:?} is neither text nor json"))?);
+            }
+            "password_file" => self.password_file = Some(text.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What is not said here is as said below.
+    fn or(self, below: &Settings) -> Settings {
+        let below = below.clone();
+        Settings {
+            data_dir: self.data_dir.or(below.data_dir),
+            in_memory: self.in_memory.or(below.in_memory),
+            listen: self.listen.or(below.listen),
+            workers: self.workers.or(below.workers),
+            memory_limit: self.memory_limit.or(below.memory_limit),
+            checkpoint_interval: self.checkpoint_interval.or(below.checkpoint_interval),
+            init: self.init.or(below.init),
+            log_format: self.log_format.or(below.log_format),
+            password_file: self.password_file.or(below.password_file),
+        }
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+fn worker_count(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count @ 1..=WORKER_COUNT_MAX) => Ok(count),
+        _ => Err(format!("{text:?} is not a number from 1 to {WORKER_COUNT_MAX}")),
+    }
+}
+
 /// The settings of the file; keys may be written as the flags are, with hyphens.
-fn file(config: Option<&Path>) -> Result<Settings, ConfigError> {
-    let Some(path) = config else { return Ok(Settings::default()) };
-    let values: BTreeMap<String, Value> = Figment::from(Toml::file_exact(path)).extract().map_err(Box::new)?;
-    let values: BTreeMap<String, Value> =
-        values.into_iter().map(|(key, value)| (key.replace('-', "_"), value)).collect();
-    extract(Figment::from(Serialized::defaults(values)))
+fn file(path: &Path) -> Result<Settings, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
+    let values: BTreeMap<String, Value> = Figment::from(Toml::string(&text))
+        .extract()
+        .map_err(|error| ConfigError::Toml { path: path.to_owned(), problem: error.kind.to_string() })?;
+    let mut settings = Settings::default();
+    for (written, value) in values {
+        let key = written.replace('-', "_");
+        if !KEYS.contains(&key.as_str()) {
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), key: written });
+        }
+        let problem = match text_of(&value) {
+            Some(text) => settings.set(&key, &text).err(),
+            None => Some("a text, a number, true or false is wanted".to_owned()),
+        };
+        if let Some(problem) = problem {
+            return Err(ConfigError::Value { place: Origin::File(path.to_owned()).place(&written), problem });
+        }
+    }
+    Ok(settings)
 }
 
-fn environment() -> Figment {
-    let known = [
-        "data_dir",
-        "in_memory",
-        "listen",
-        "workers",
-        "memory_limit",
-        "checkpoint_interval",
-        "init",
-        "log_format",
-        "password_file",
-    ];
-    Figment::from(Env::prefixed("KEYFOLD_").only(&known))
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Bool(_, value) => Some(value.to_string()),
+        Value::Num(_, number) => {
+            let whole = number.to_i128().map(|n| n.to_string()).or_else(|| number.to_u128().map(|n| n.to_string()));
+            whole.or_else(|| number.to_f64().map(|n| n.to_string()))
+        }
+        _ => None,
+    }
 }
 
-/// The levels put together, the first one on top.
-fn merge(levels: &[Settings]) -> Result<Settings, ConfigError> {
-    extract(levels.iter().rev().fold(Figment::new(), |below, level| below.merge(Serialized::defaults(level))))
+/// The settings of environment variables; an empty one is as none.
+fn environment() -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    for key in KEYS {
+        let place = variable(key);
+        let Some(value) = std::env::var_os(&place).filter(|value| !value.is_empty()) else { continue };
+        let set = match value.to_str() {
+            Some(text) => settings.set(key, text),
+            None => Err(format!("{value:?} is not UTF-8")),
+        };
+        set.map_err(|problem| ConfigError::Value { place, problem })?;
+    }
+    Ok(settings)
 }
 
-fn extract(figment: Figment) -> Result<Settings, ConfigError> {
-    figment.extract().map_err(|error| ConfigError::Read(Box::new(error)))
-}
-
-/// Directory and `--in-memory` of the topmost level that says where data goes: each of them hides both below.
-fn store(levels: &[Settings]) -> Result<(Option<PathBuf>, Option<bool>), ConfigError> {
+/// Directory and `in_memory` of the topmost level that says where data goes: each of them hides both below.
+fn store(levels: &[Level]) -> Result<(Option<PathBuf>, Option<bool>), ConfigError> {
     let mut in_memory = None;
-    for level in levels {
+    for (origin, level) in levels {
         in_memory = in_memory.or(level.in_memory);
         match (&level.data_dir, level.in_memory) {
-            (Some(_), Some(true)) => return Err(ConfigError::TwoStores),
+            (Some(_), Some(true)) => {
+                let [data_dir, in_memory] = ["data_dir", "in_memory"].map(|key| origin.place(key));
+                return Err(ConfigError::TwoStores { data_dir, in_memory });
+            }
             (Some(directory), _) => return Ok((Some(directory.clone()), Some(false))),
             (None, _) if in_memory == Some(true) => return Ok((None, Some(true))),
             (None, _) => {}
@@ -228,32 +336,14 @@ fn first_line(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// A number of bytes, written `123`, `64MB`, `4GiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "NumberOrText", into = "u64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 
 /// A length of time, written `500ms`, `2s`, `1min`, or a plain number of seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "NumberOrText", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval(pub Duration);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(u64),
-    Text(String),
-}
-
-impl std::fmt::Display for NumberOrText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-        }
-    }
-}
-
-impl std::str::FromStr for ByteSize {
+impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -278,7 +368,7 @@ impl std::str::FromStr for ByteSize {
     }
 }
 
-impl std::str::FromStr for Interval {
+impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -305,40 +395,12 @@ fn split_unit(text: &str) -> Result<(f64, &str), String> {
     Ok((number, text[end..].trim()))
 }
 
-impl TryFrom<NumberOrText> for ByteSize {
-    type Error = String;
-
-    fn try_from(value: NumberOrText) -> Result<Self, String> {
-        value.to_string().parse()
-    }
-}
-
-impl From<ByteSize> for u64 {
-    fn from(size: ByteSize) -> u64 {
-        size.0 as u64
-    }
-}
-
-impl TryFrom<NumberOrText> for Interval {
-    type Error = String;
-
-    fn try_from(value: NumberOrText) -> Result<Self, String> {
-        value.to_string().parse()
-    }
-}
-
-impl From<Interval> for String {
-    fn from(interval: Interval) -> String {
-        format!("{}us", interval.0.as_micros())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings(listen: &str) -> Settings {
-        Settings { listen: Some(listen.to_owned()), ..Settings::default() }
+    fn listening(listen: &str) -> Vec<Level> {
+        vec![(Origin::Flags, Settings { listen: Some(listen.to_owned()), ..Settings::default() })]
     }
 
     #[test]
@@ -346,12 +408,13 @@ mod tests {
         let directory = || Settings { data_dir: Some("d".into()), ..Settings::default() };
         let memory = |value| Settings { in_memory: Some(value), ..Settings::default() };
         let none = Settings::default;
-        assert_eq!(store(&[memory(true), none(), directory()]).unwrap(), (None, Some(true)));
-        assert_eq!(store(&[directory(), memory(true), none()]).unwrap(), (Some("d".into()), Some(false)));
-        assert_eq!(store(&[memory(false), memory(true), directory()]).unwrap(), (Some("d".into()), Some(false)));
-        assert_eq!(store(&[none(), none(), none()]).unwrap(), (None, None));
+        let store = |levels: [Settings; 3]| store(&levels.map(|level| (Origin::Flags, level)));
+        assert_eq!(store([memory(true), none(), directory()]).unwrap(), (None, Some(true)));
+        assert_eq!(store([directory(), memory(true), none()]).unwrap(), (Some("d".into()), Some(false)));
+        assert_eq!(store([memory(false), memory(true), directory()]).unwrap(), (Some("d".into()), Some(false)));
+        assert_eq!(store([none(), none(), none()]).unwrap(), (None, None));
         let both = Settings { in_memory: Some(true), ..directory() };
-        assert!(matches!(store(&[none(), both, none()]), Err(ConfigError::TwoStores)));
+        assert!(matches!(store([none(), both, none()]), Err(ConfigError::TwoStores { .. })));
     }
 
     #[test]
@@ -370,35 +433,51 @@ mod tests {
 
     #[test]
     fn an_open_address_needs_a_password() {
-        assert!(matches!(ServeOptions::check(settings("0.0.0.0:1"), None), Err(ConfigError::Open(_))));
-        assert!(ServeOptions::check(settings("0.0.0.0:1"), Some("secret".into())).is_ok());
-        assert!(ServeOptions::check(settings("127.0.0.1:1"), None).is_ok());
-        assert!(ServeOptions::check(settings("[::1]:1"), None).is_ok());
-        assert!(ServeOptions::check(settings("[::1]:1"), Some(String::new())).is_err());
+        let check =
+            |listen, password: Option<&str>| ServeOptions::check(&listening(listen), password.map(str::to_owned));
+        assert!(matches!(check("0.0.0.0:1", None), Err(ConfigError::Open { .. })));
+        assert!(check("0.0.0.0:1", Some("secret")).is_ok());
+        assert!(check("127.0.0.1:1", None).is_ok());
+        assert!(check("[::1]:1", None).is_ok());
+        assert!(check("[::1]:1", Some("")).is_err());
+        assert!(matches!(check("nowhere", None), Err(ConfigError::Listen { .. })));
     }
 
     #[test]
-    fn one_store_only() {
-        let mut both = settings("127.0.0.1:1");
-        both.in_memory = Some(true);
-        assert_eq!(ServeOptions::check(both.clone(), None).map(|o| o.data_dir).ok(), Some(None));
-        both.data_dir = Some("x".into());
-        assert!(matches!(ServeOptions::check(both, None), Err(ConfigError::TwoStores)));
+    fn the_same_texts_everywhere() {
+        let mut settings = Settings::default();
+        for (key, text) in [("in_memory", "1"), ("data_dir", "2013"), ("checkpoint_interval", "0.5"), ("workers", "3")]
+        {
+            settings.set(key, text).expect(key);
+        }
+        assert_eq!((settings.in_memory, settings.data_dir), (Some(true), Some("2013".into())));
+        let half = Some(Interval(Duration::from_millis(500)));
+        assert_eq!((settings.checkpoint_interval, settings.workers), (half, Some(3)));
+        for key in ["in_memory", "workers", "memory_limit", "checkpoint_interval", "log_format"] {
+            let problem = Settings::default().set(key, "x y").expect_err(key);
+            assert!(problem.starts_with("\"x y\" "), "{problem}");
+        }
     }
 
     #[test]
-    fn flags_win_over_the_file() {
+    fn settings_of_a_file() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("keyfold.toml");
-        std::fs::write(&path, "workers = 3\ndata-dir = '/tmp/x'\ncheckpoint_interval = '2s'\nmemory-limit = 5000\n")
-            .expect("a file");
-        let flags = Settings { workers: Some(4), ..Settings::default() };
-        let merged = merge(&[flags, file(Some(&path)).expect("a valid file")]).expect("valid settings");
-        assert_eq!(merged.workers, Some(4));
-        assert_eq!(merged.data_dir, Some("/tmp/x".into()));
-        assert_eq!(merged.checkpoint_interval, Some(Interval(Duration::from_secs(2))));
-        assert_eq!(merged.memory_limit, Some(ByteSize(5000)));
-        std::fs::write(&path, "wrokers = 3").expect("a file");
-        assert!(file(Some(&path)).is_err());
+        let read = |text: &str| {
+            std::fs::write(&path, text).expect("a file");
+            file(&path).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+        };
+        let settings = read("workers = 3\ndata-dir = '/tmp/x'\ncheckpoint_interval = 0.5\nmemory-limit = 5000\n");
+        let settings = Settings { workers: Some(4), ..Settings::default() }.or(&settings.expect("valid"));
+        assert_eq!((settings.workers, settings.data_dir), (Some(4), Some("/tmp/x".into())));
+        assert_eq!(settings.checkpoint_interval, Some(Interval(Duration::from_millis(500))));
+        assert_eq!(settings.memory_limit, Some(ByteSize(5000)));
+        let problem = |text| read(text).expect_err(text);
+        assert!(problem("wrokers = 3").starts_with("FILE: there is no setting \"wrokers\"; there are data_dir, "));
+        assert_eq!(problem("workers = 0"), "workers in FILE: \"0\" is not a number from 1 to 256");
+        assert_eq!(problem("workers = [1]"), "workers in FILE: a text, a number, true or false is wanted");
+        let broken = problem("workers = \n");
+        assert!(broken.starts_with("FILE is not a TOML file with settings: "), "{broken}");
+        assert!(!broken.contains("crates/"), "{broken}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use changelog::SqlState;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use crate::parse::position_of;
+use crate::parse::{place_of, position_of};
 
 /// An error of a statement. Its SQLSTATE, message, hint and position are what a client is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,7 @@ impl SqlError {
         if let (None, Some((line, column))) = (self.position, self.location) {
             self.position = position_of(text, Location::new(line, column));
         }
+        self.position = self.position.or_else(|| place_of(text, &self.message));
         self
     }
 

@@ -24,6 +24,7 @@ mod query;
 #[cfg(test)]
 mod query_tests;
 mod ready;
+mod recompute;
 mod rules;
 mod run;
 mod scan;
@@ -45,8 +46,9 @@ pub use dml::{
 };
 pub use error::SqlError;
 pub use functions::text_format;
-pub use parse::{parse, parse_expression, parse_query};
+pub use parse::{parse, parse_expression, parse_query, place_of};
 pub use query::{QueryPlan, RowStream, RunContext, plan_query};
+pub use recompute::plan_recomputation;
 pub use run::{Cancel, QueryMemory};
 pub use sql_type::{BUILTIN_TYPES, BuiltinType, COMPUTED_NUMERIC, NUMERIC_DEFAULT, SqlType, TYPE_METADATA};
 pub use statement::{CreateSource, DropSource, Parsed, ShownKind, Statement, identifier, name_parts};

@@ -97,6 +97,14 @@ pub fn plan_query(
 impl QueryPlan {
     /// Finishes a bound query.
     pub(crate) fn from_bound(bound: Bound) -> Result<QueryPlan, SqlError> {
+        QueryPlan::plan(bound, planned)
+    }
+
+    /// Finishes a bound query: `planned` gives the plan to run, and whether it reads no relation.
+    pub(crate) fn plan(
+        bound: Bound,
+        planned: impl FnOnce(LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError>,
+    ) -> Result<QueryPlan, SqlError> {
         check_readable(&bound.plan)?;
         let Bound { plan, schema, parameters, named, options } = bound;
         let (plan, direct) = planned(plan).map_err(|e| sql_error(&e))?;
@@ -250,14 +258,13 @@ impl Drop for Computation {
 
 /// The plan to run, and whether it reads no relation. EXISTS, IN, ANY and ALL become joins as in a view, and so do
 /// scalar subqueries that neither DataFusion nor `lift` has a form for.
-fn planned(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
+pub(crate) fn planned(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
     let usual = |plan: LogicalPlan| {
         let plan = lift(plan)?;
         let direct = is_direct(&plan);
         let plan = if direct { guard::guard(plan).and_then(guard::order_filters) } else { optimize(plan) }?;
         Ok::<_, DataFusionError>((plan, direct))
     };
-    let joined = |plan: LogicalPlan| Ok((decorrelate::decorrelate(plan).and_then(optimize)?, false));
     let (mut quantified, mut scalar, mut nested) = (false, false, false);
     visit_expressions(&plan, &mut |part| {
         quantified |= matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
@@ -278,6 +285,11 @@ fn planned(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
         Ok(found) if !leaves_subqueries(&found.0)? => Ok(found),
         found => joined(plan).or(found),
     }
+}
+
+/// The plan to run, with joins and aggregates in place of subqueries, as a view has them.
+fn joined(plan: LogicalPlan) -> Result<(LogicalPlan, bool), DataFusionError> {
+    Ok((decorrelate::decorrelate(plan).and_then(optimize)?, false))
 }
 
 fn has_subqueries(plan: &LogicalPlan) -> Result<bool, DataFusionError> {

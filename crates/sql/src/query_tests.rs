@@ -54,13 +54,13 @@ fn errors_have_codes_and_places() {
     check("SELECT foo FROM t", "42703 at 8: column \"foo\" does not exist");
     check("SELECT 1 FROM missing", "42P01 at 15: relation \"missing\" does not exist");
     check("SELECT nofunc(1)", "42883 at 8: function nofunc(integer) does not exist");
-    check("SELECT a + s FROM t", "42883: operator does not exist: integer + text");
-    check("SELECT id FROM t WHERE s = 1", "42883: operator does not exist: text = integer");
+    check("SELECT a + s FROM t", "42883 at 10: operator does not exist: integer + text");
+    check("SELECT id FROM t WHERE s = 1", "42883 at 26: operator does not exist: text = integer");
     check(
         "SELECT a, count(*) FROM t",
-        "42803: column \"t.a\" must appear in the GROUP BY clause or be used in an aggregate function",
+        "42803 at 8: column \"t.a\" must appear in the GROUP BY clause or be used in an aggregate function",
     );
-    check("SELECT 'x'::int", "22P02: invalid input syntax for type integer: \"x\"");
+    check("SELECT 'x'::int", "22P02 at 8: invalid input syntax for type integer: \"x\"");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn set_operations_and_subqueries() {
     check("SELECT (SELECT max(u.a) FROM t u WHERE u.id = t.id) AS m FROM t WHERE id = 2", "m:integer\n20");
     check("WITH q AS (SELECT a FROM t) SELECT count(*) FROM q WHERE a IS NOT NULL", "count:bigint\n3");
     check("SELECT s FROM t WHERE EXISTS (SELECT 1 FROM t u WHERE u.a = t.a AND u.id = 1)", "s:text\none");
-    check("SELECT 1 UNION SELECT 'x'::text", "42804: UNION types integer and text cannot be matched");
+    check("SELECT 1 UNION SELECT 'x'::text", "42804 at 23: UNION types integer and text cannot be matched");
 }
 
 #[test]
@@ -114,18 +114,18 @@ fn types_follow_postgresql_where_datafusion_differs() {
 
 #[test]
 fn plan_errors_are_postgresqls() {
-    check("SELECT a FROM t WHERE count(*) > 1", "42803: aggregate functions are not allowed in WHERE");
-    check("SELECT count(count(*)) FROM t", "42803: aggregate function calls cannot be nested");
+    check("SELECT a FROM t WHERE count(*) > 1", "42803 at 23: aggregate functions are not allowed in WHERE");
+    check("SELECT count(count(*)) FROM t", "42803 at 14: aggregate function calls cannot be nested");
     check("SELECT x.a FROM t", "42P01 at 8: missing FROM-clause entry for table \"x\"");
     check("SELECT nope.* FROM t", "42P01: missing FROM-clause entry for table \"nope\"");
     check("SELECT count(a, b) FROM t", "42883 at 8: function count(integer, bigint) does not exist");
-    check("SELECT a FROM t ORDER BY 3", "42P10: ORDER BY position 3 is not in select list");
-    check("SELECT NOT a FROM t", "42804: argument of NOT must be type boolean, not type integer");
-    check("SELECT id FROM t WHERE a", "42804: argument of WHERE must be type boolean, not type integer");
-    check("SELECT id FROM t WHERE 'x'", "22P02: invalid input syntax for type boolean: \"x\"");
+    check("SELECT a FROM t ORDER BY 3", "42P10 at 26: ORDER BY position 3 is not in select list");
+    check("SELECT NOT a FROM t", "42804 at 12: argument of NOT must be type boolean, not type integer");
+    check("SELECT id FROM t WHERE a", "42804 at 24: argument of WHERE must be type boolean, not type integer");
+    check("SELECT id FROM t WHERE 'x'", "22P02 at 24: invalid input syntax for type boolean: \"x\"");
     check(
         "SELECT CASE WHEN a THEN 1 END FROM t",
-        "42804: argument of CASE/WHEN must be type boolean, not type integer",
+        "42804 at 18: argument of CASE/WHEN must be type boolean, not type integer",
     );
     check("SELECT a FROM t LIMIT -1", "2201W: LIMIT must not be negative");
 }
@@ -168,6 +168,6 @@ fn rows_lateral_functions_and_patterns() {
     );
     check("SELECT * FROM (VALUES (0), (NULL::numeric(12,2)), (1.5)) v(n)", "n:numeric\n0.00\nNULL\n1.50");
     check("SELECT * FROM (VALUES ('a'::varchar(3)), ('b')) v(s)", "s:character varying(3)\na\nb");
-    check("SELECT x::date FROM t", "42846: cannot cast type double precision to date");
+    check("SELECT x::date FROM t", "42846 at 9: cannot cast type double precision to date");
     check("SELECT 1 UNION SELECT '2' ORDER BY 1", "?column?:integer\n1\n2");
 }

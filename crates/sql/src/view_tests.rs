@@ -145,7 +145,7 @@ fn what_cannot_be_maintained_is_named_with_its_place() {
         "0A000 at Some(8): aggregate function nth_value is not supported in a materialized view",
     );
     check("SELECT a, b AS a FROM t", "42701 at None: column \"a\" specified more than once");
-    check("SELECT a FROM t WHERE a > $1", "42P02 at None: there is no parameter $1");
+    check("SELECT a FROM t WHERE a > $1", "42P02 at Some(27): there is no parameter $1");
 }
 
 #[test]

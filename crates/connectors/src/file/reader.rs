@@ -15,7 +15,7 @@ use super::text::{Cut, TextFile};
 use super::{FileFormat, FilePart, Found};
 use crate::formats::parquet::ParquetFile;
 use crate::pace::Pace;
-use crate::{ConnectorError, Position, ReadLimit, SourceBatch, SourceReader};
+use crate::{ConnectorError, Load, LoadUnit, Position, ReadLimit, SourceBatch, SourceReader};
 
 /// How often to look for new files and growth.
 const POLL: Duration = Duration::from_millis(50);
@@ -40,6 +40,8 @@ pub struct FileReader {
     /// Files read to their end, with their size then.
     finished: HashMap<String, u64>,
     open: Option<OpenFile>,
+    /// Files and their sizes, once somebody has asked how far a load is.
+    sizes: Option<BTreeMap<String, u64>>,
 }
 
 /// The file that was read last.
@@ -76,7 +78,28 @@ impl FileReader {
             pending: None,
             finished: HashMap::new(),
             open: None,
+            sizes: None,
         }
+    }
+
+    /// How many bytes there are in the files, and how many of them were read.
+    fn bytes(&mut self) -> Result<(u64, u64), ConnectorError> {
+        if self.sizes.is_none() {
+            let files = self.pattern.list()?;
+            let size = |path: &String| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            self.sizes = Some(files.into_iter().map(|path| (path.clone(), size(&path))).collect());
+        }
+        let sizes = self.sizes.iter().flatten();
+        let read = sizes.clone().map(|(path, &size)| match (self.offsets.get(path), &self.open) {
+            (None, _) => 0,
+            (Some(&bytes), _) if matches!(self.format, FileFormat::Text(_)) => bytes.min(size),
+            (Some(_), Some(OpenFile { path: open, content: Content::Parquet(file) })) if open == path => {
+                (file.share_read() * size as f64) as u64
+            }
+            // Files are read one after another.
+            (Some(_), _) => size,
+        });
+        Ok((read.sum(), sizes.map(|(_, size)| size).sum()))
     }
 
     /// Lists the files that have something to read, as far as their sizes tell.
@@ -288,5 +311,14 @@ impl SourceReader for FileReader {
 
     fn seek(&mut self, position: &Position) -> Result<(), ConnectorError> {
         self.go_to(position)
+    }
+
+    fn load(&mut self) -> Option<Load> {
+        if self.follow || self.pace.has_rate() {
+            return None;
+        }
+        // Files that can't be listed can't be read either, and reading says why.
+        let (read, total) = self.bytes().unwrap_or_default();
+        Some(Load { read, total, unit: LoadUnit::Bytes })
     }
 }

@@ -180,6 +180,12 @@ impl ParquetFile {
         Ok(ParquetRead { rows, dead_letters, row, at_end: row >= total })
     }
 
+    /// How much of the file was read, from 0 to 1.
+    pub fn share_read(&self) -> f64 {
+        let total = self.content.as_ref().ok().and_then(|content| content.group_starts.last());
+        total.map_or(1.0, |&total| if total == 0 { 1.0 } else { self.row.min(total) as f64 / total as f64 })
+    }
+
     /// The one dead letter of a file without a readable footer.
     fn unreadable(&mut self, format: &ParquetFormat, error: String) -> ParquetRead {
         let letter = DeadLetter::new(place(&self.path, 0), &[], error);

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod literals;
+mod loads;
 mod look_up;
 mod names;
 mod prepared;
@@ -18,6 +19,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 
 pub use cancel::CancelHandle;
+pub use loads::SourceLoad;
 pub use names::{SessionFacts, StatementCatalog};
 pub(crate) use prepared::Planned;
 pub use prepared::{Parsed, Prepared};
@@ -122,7 +124,8 @@ impl Session {
     ) -> Result<Prepared, DatabaseError> {
         let prepared = self
             .check_usable(statement)
-            .and_then(|()| caught(|| prepared::prepare(self, statement, parameter_types)).flatten());
+            .and_then(|()| caught(|| prepared::prepare(self, statement, parameter_types)).flatten())
+            .map_err(|error| error.locate(statement.text()));
         if prepared.is_err() {
             self.fail_transaction();
         }
@@ -144,7 +147,7 @@ impl Session {
         self.cancel.begin();
         self.take_over_set()?;
         let outcome = surviving(self.run(statement, parameters)).await;
-        let outcome = self.take_over_set().and(outcome);
+        let outcome = self.take_over_set().and(outcome).map_err(|error| error.locate(statement.parsed().text()));
         if outcome.is_err() {
             self.fail_transaction();
         }

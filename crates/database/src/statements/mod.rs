@@ -49,7 +49,10 @@ pub(crate) async fn execute(
 ) -> Result<Outcome, DatabaseError> {
     let plan = prepared.current_plan(session)?;
     match plan.as_ref() {
-        Planned::Query(query) => select::execute(session, query, parameters).await,
+        Planned::Query(query) => {
+            select::lock_rows(session, query, prepared.parsed().statement()).await?;
+            select::execute(session, query, parameters).await
+        }
         Planned::Insert(insert) => insert::execute(session, insert, parameters).await,
         Planned::Update(update) => update::execute(session, update, parameters).await,
         Planned::Delete(delete) => delete::execute(session, delete, parameters).await,
@@ -121,6 +124,30 @@ async fn execute_standard(
         S::Execute { name, parameters, .. } => prepare::execute(session, name.as_ref(), parameters).await,
         S::Deallocate { name, .. } => prepare::deallocate(session, name),
         other => Err(unsupported(other)),
+    }
+}
+
+/// Whether what a statement does or answers depends on rows, and not on definitions only.
+pub(crate) fn reads_rows(statement: &Statement) -> bool {
+    use ast::Statement as S;
+    match statement {
+        Statement::Standard(statement) => match statement.as_ref() {
+            S::CreateTable(create) => create.query.is_some(),
+            S::CreateView(_) | S::CreateSchema { .. } | S::CreateDatabase { .. } | S::Comment { .. } => false,
+            S::Set(_) | S::Reset(_) | S::ShowVariable { .. } | S::Prepare { .. } | S::Deallocate { .. } => false,
+            S::Explain { analyze, .. } => *analyze,
+            S::ExplainTable { .. } | S::Drop { .. } => false,
+            _ => true,
+        },
+        Statement::CheckMaterializedView { .. } | Statement::RefreshMaterializedView { .. } | Statement::Checkpoint => {
+            true
+        }
+        Statement::CreateSource(_)
+        | Statement::DropSource(_)
+        | Statement::ShowRelations { .. }
+        | Statement::ShowCreate { .. }
+        | Statement::Describe { .. }
+        | Statement::ExplainView { .. } => false,
     }
 }
 

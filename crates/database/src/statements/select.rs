@@ -3,10 +3,11 @@
 use arrow::array::ArrayRef;
 use changelog::Epoch;
 use futures::StreamExt;
-use sql::QueryPlan;
+use sql::{QueryPlan, Statement, ast};
 use state::Pin;
 
 use super::run_context;
+use super::target::lock_table;
 use crate::catalog::{Catalog, Live};
 use crate::session::Session;
 use crate::{DatabaseError, Outcome, RowStream};
@@ -19,6 +20,33 @@ pub(super) async fn execute(
     let rows = run(session, plan, parameters)?;
     let fields = plan.schema().fields().iter().cloned().collect();
     Ok(Outcome::Rows { fields, rows, tag: "SELECT", counts_rows: true })
+}
+
+/// FOR UPDATE and its like: the transaction takes the write locks of the tables that the query names, so that no other
+/// changes their rows until it ends. A lock of a whole table is more than was asked for, and never less.
+pub(super) async fn lock_rows(
+    session: &mut Session,
+    plan: &QueryPlan,
+    statement: &Statement,
+) -> Result<(), DatabaseError> {
+    let Statement::Standard(statement) = statement else { return Ok(()) };
+    let ast::Statement::Query(query) = statement.as_ref() else { return Ok(()) };
+    let Some(lock) = query.locks.first() else { return Ok(()) };
+    if let Some(nonblock) = query.locks.iter().find_map(|lock| lock.nonblock.as_ref()) {
+        return Err(DatabaseError::unsupported(format!("FOR {} {nonblock}", lock.lock_type)));
+    }
+    if let Some(transaction) = &session.transaction {
+        transaction.check_writable(&format!("SELECT FOR {}", lock.lock_type))?;
+    }
+    let database = std::sync::Arc::clone(&session.database);
+    let catalog = database.catalog();
+    let named = plan.inputs().iter().filter_map(|input| catalog.relation(input.0));
+    for relation in named.filter(|relation| matches!(relation.live, Live::Table(_))) {
+        let locked = lock_table(session, relation.oid).await?;
+        // What the lock's last holder left is to be seen.
+        database.clock.progress().wait(locked.table.changed()).await?;
+    }
+    Ok(())
 }
 
 /// Fails if a view that the plan reads has a row without a result.

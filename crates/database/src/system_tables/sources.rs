@@ -62,7 +62,11 @@ impl SystemTable for Sources {
             Arc::new(rows.iter().map(|row| row.3.position.as_ref().map(|p| p.as_str())).collect::<StringArray>()),
             Arc::new(rows.iter().map(|row| Some(row.3.rows as i64)).collect::<Int64Array>()),
             Arc::new(rows.iter().map(|row| Some(row.3.dead_letters as i64)).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|row| row.3.error.as_deref()).collect::<StringArray>()),
+            Arc::new(
+                rows.iter()
+                    .map(|row| row.3.error.as_ref().map(|error| error.message.as_str()))
+                    .collect::<StringArray>(),
+            ),
         ];
         Ok(RecordBatch::try_new(self.columns(), columns)?)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
-use database::{ConnectOptions, DatabaseError, Instance, InstanceOptions, Outcome, Session};
+use database::{ConnectOptions, DatabaseError, Instance, InstanceOptions, LoadUnit, Outcome, Session, SourceLoad};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::wire::startup::DEFAULT_NAME;
 
 /// So often the progress line changes.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
-/// No more of a statement than this is shown.
+/// No more of a statement, or of the line in which an error is, than this is shown.
 const SHOWN_CHARACTERS_MAX: usize = 60;
 
 /// What `keyfold run` is told.
@@ -48,15 +48,15 @@ pub struct RunArguments {
 
 /// A statement that failed, and where it stands.
 #[derive(Debug, Error)]
-#[error("line {line}, column {column}: {}: {}{}{}\n  in: {statement}", error.sqlstate, error.message,
+#[error("line {line}, column {column}: {}: {}{}{}\n{excerpt}", error.sqlstate, error.message,
     part("\n  detail: ", error.detail.as_deref()), part("\n  hint: ", error.hint.as_deref()))]
 pub struct StatementError {
     pub error: DatabaseError,
     /// Of the error's position if it has one, else of the statement's beginning. The first are 1.
     pub line: usize,
     pub column: usize,
-    /// The beginning of the statement's text.
-    pub statement: String,
+    /// The line with a mark below the place, or the beginning of the statement if no place is known.
+    pub excerpt: String,
 }
 
 fn part(label: &str, text: Option<&str>) -> String {
@@ -119,6 +119,10 @@ pub trait Print {
     /// A statement begins.
     fn statement(&mut self, text: &str);
     fn answer(&mut self, answer: Answer<'_>) -> anyhow::Result<()>;
+    /// Whether files that views read are to be loaded before a statement that reads rows, and at the end.
+    fn waits_for_loads(&self) -> bool;
+    /// How far the loads are.
+    fn loads(&mut self, loads: &[SourceLoad]);
 }
 
 /// Runs the statements of a text one after another, each a transaction of its own unless it says `BEGIN`.
@@ -129,6 +133,9 @@ pub async fn run_text(session: &mut Session, text: &str, print: &mut dyn Print) 
     let parsed = session.parse(text).map_err(|error| StatementError::new(error, text, 0, ""))?;
     for statement in parsed {
         let statement_error = |error| StatementError::new(error, text, statement.offset(), statement.text());
+        if statement.reads_rows() && print.waits_for_loads() {
+            session.wait_for_loads(&mut |loads| print.loads(loads)).await.map_err(statement_error)?;
+        }
         print.statement(statement.text());
         if let Some(inserted) = session.insert_literals(statement.text()).await {
             print.answer(Answer::Tag(&inserted.map_err(statement_error)?))?;
@@ -156,6 +163,9 @@ pub async fn run_text(session: &mut Session, text: &str, print: &mut dyn Print) 
             tracing::info!(message = notice.message, "notice");
         }
     }
+    if print.waits_for_loads() {
+        session.wait_for_loads(&mut |loads| print.loads(loads)).await?;
+    }
     Ok(())
 }
 
@@ -164,13 +174,25 @@ impl StatementError {
     fn new(error: DatabaseError, text: &str, offset: usize, statement: &str) -> Self {
         let characters = offset + error.position.map_or(0, |position| position.saturating_sub(1));
         let before: String = text.chars().take(characters).collect();
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1,
-            statement: shown(statement),
-            error,
-        }
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        let excerpt = match error.position.and(text.split('\n').nth(line - 1)) {
+            Some(text) => marked(text, column),
+            None => format!("  in: {}", shown(statement)),
+        };
+        Self { line, column, excerpt, error }
     }
+}
+
+/// A line of text, or what of it is around the column, and a mark below the column.
+fn marked(line: &str, column: usize) -> String {
+    let characters: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let from = (column - 1).saturating_sub(SHOWN_CHARACTERS_MAX / 2).min(characters.len());
+    let end = characters.len().min(from + SHOWN_CHARACTERS_MAX);
+    let excerpt: String = characters[from..end].iter().collect();
+    let (before, after) = (if from > 0 { "… " } else { "" }, if end < characters.len() { " …" } else { "" });
+    let indent = before.chars().count() + column - 1 - from;
+    format!("  in: {before}{excerpt}{after}\n      {}^", " ".repeat(indent))
 }
 
 /// The beginning of a statement, in one line.
@@ -191,9 +213,15 @@ impl Print for Silent {
     fn answer(&mut self, _answer: Answer<'_>) -> anyhow::Result<()> {
         Ok(())
     }
+
+    fn waits_for_loads(&self) -> bool {
+        false
+    }
+
+    fn loads(&mut self, _loads: &[SourceLoad]) {}
 }
 
-/// Prints to standard output, and shows on a terminal which statement is running.
+/// Prints to standard output, and shows on a terminal which statement is running and how far loads are.
 struct Terminal {
     format: ResultFormat,
     printer: Option<Printer<std::io::Stdout>>,
@@ -209,6 +237,19 @@ impl Terminal {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// The bar of loads that are counted in a unit.
+fn load_bar(unit: LoadUnit) -> ProgressBar {
+    let template = match unit {
+        LoadUnit::Bytes => "{elapsed} loading {msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left",
+        LoadUnit::Records => "{elapsed} loading {msg} [{bar:30}] {human_pos} of {human_len} records, {eta} left",
+    };
+    let bar = ProgressBar::new(0);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
     }
 }
 
@@ -250,5 +291,23 @@ impl Print for Terminal {
             }
         }
         Ok(())
+    }
+
+    fn waits_for_loads(&self) -> bool {
+        true
+    }
+
+    fn loads(&mut self, loads: &[SourceLoad]) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        // What there is of one unit is one bar; bytes say more than records.
+        let unit = loads.iter().map(|load| load.load.unit).min_by_key(|unit| *unit != LoadUnit::Bytes);
+        let shown: Vec<&SourceLoad> = loads.iter().filter(|load| Some(load.load.unit) == unit).collect();
+        let Some(unit) = unit else { return };
+        let bar = self.bar.get_or_insert_with(|| load_bar(unit));
+        bar.set_length(shown.iter().map(|load| load.load.total).sum());
+        bar.set_position(shown.iter().map(|load| load.load.read).sum());
+        bar.set_message(shown.iter().map(|load| load.source.as_str()).collect::<Vec<_>>().join(", "));
     }
 }

@@ -28,7 +28,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("an address").port()
 }
@@ -56,7 +56,7 @@ fn ended(mut child: Child) -> Output {
 }
 
 /// Waits until the server's log says that clients may come, which is after its first statements.
-fn wait_until_ready(child: &mut Child) {
+pub fn wait_until_ready(child: &mut Child) {
     let log = child.stderr.take().expect("its log");
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(log)).map_while(Result::ok);
     assert!(lines.any(|line| line.contains("ready")), "the server ended");
@@ -81,7 +81,7 @@ fn end(child: &mut Child, signal: &str) -> Option<i32> {
     }
 }
 
-fn serve(directory: &Path, port: u16) -> Command {
+pub fn serve(directory: &Path, port: u16) -> Command {
     let listen = format!("127.0.0.1:{port}");
     let mut command = keyfold(&["serve", "--listen", &listen, "--data-dir"]);
     command.arg(directory).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -89,7 +89,7 @@ fn serve(directory: &Path, port: u16) -> Command {
 }
 
 /// A process that does not outlive its test.
-struct Killed(Child);
+pub struct Killed(pub Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -130,17 +130,72 @@ fn a_failing_statement_is_named() {
 }
 
 #[test]
+fn a_syntax_error_is_shown_in_its_line() {
+    let failed = output(&["run", "-c", "SELECT 1;\n  SELECT 2 FROM\n    WHERE x; SELECT 3"]);
+    let told = stderr(&failed);
+    assert!(told.contains("line 3, column 5: 42601: syntax error at or near \"WHERE\""), "{told}");
+    assert!(told.ends_with("  in:     WHERE x; SELECT 3\n          ^\n"), "{told}");
+}
+
+#[test]
+fn a_load_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("n.csv");
+    std::fs::write(&file, (0..200_000).map(|n| format!("{n}\n")).collect::<String>()).expect("a file");
+    let script = |options: &str| {
+        format!(
+            "CREATE SOURCE s (n bigint) WITH (connector = 'file', path = '{}'{options}) FORMAT PLAIN ENCODE CSV;
+             CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n, sum(n) FROM s;",
+            file.display()
+        )
+    };
+    let data = directory.path().join("data").display().to_string();
+    let run = |sql: &str| output(&["run", "--format", "csv", "--data-dir", &data, "-c", sql]);
+    let loaded = run(&format!("{} SELECT * FROM v; DROP SOURCE s CASCADE", script("")));
+    assert_eq!(stdout(&loaded), "n,sum\n200000,19999900000\n", "{}", stderr(&loaded));
+    // At the end, too.
+    assert!(run(&script("")).status.success());
+    let kept = run("SELECT state, rows FROM sys.sources; SELECT n FROM v; DROP SOURCE s CASCADE");
+    assert!(stdout(&kept).ends_with("n\n200000\n"), "{}", stdout(&kept));
+    // What has no end, or comes as a stream does, is not.
+    for options in [", follow = true", ", rate = 2"] {
+        let streamed = run(&format!("{} SELECT n < 200000 AS n FROM v; DROP SOURCE s CASCADE", script(options)));
+        assert_eq!(streamed.status.code(), Some(0), "{}", stderr(&streamed));
+    }
+    // What can't be read is said.
+    let script = script("").replace("CSV", "PARQUET");
+    std::fs::copy("../../examples/flights/airlines.parquet", &file).expect("a file");
+    let failed = run(&script.replace("n bigint", "carrier bigint").replace("sum(n)", "sum(carrier)"));
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains("source \"s\" cannot be read: "), "{}", stderr(&failed));
+}
+
+#[test]
 fn settings_that_cannot_be() {
     let cases: [(&[&str], &str); 4] = [
         (&["serve", "--listen", "0.0.0.0:0"], "no password is set"),
         (&["serve", "--in-memory", "--data-dir", "x"], "exclude"),
         (&["serve", "--workers", "0"], "--workers"),
-        (&["serve", "--config", "nosuchfile.toml"], "configuration"),
+        (&["serve", "--config", "nosuchfile.toml"], "cannot read nosuchfile.toml"),
     ];
     for (arguments, expected) in cases {
         let failed = output(arguments);
-        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        assert!(!failed.status.success(), "{arguments:?}");
         assert!(stderr(&failed).contains(expected), "{}", stderr(&failed));
+    }
+    let variables = [
+        ("KEYFOLD_IN_MEMORY", "maybe", "neither true nor false"),
+        ("KEYFOLD_WORKERS", "0", "not a number from 1 to 256"),
+        ("KEYFOLD_CHECKPOINT_INTERVAL", "2 parsecs", "not a duration: write for example 500ms or 2s"),
+        ("KEYFOLD_MEMORY_LIMIT", "all", "does not begin with a number"),
+        ("KEYFOLD_LOG_FORMAT", "xml", "neither text nor json"),
+        ("KEYFOLD_LISTEN", "5477", "no address to listen on"),
+    ];
+    for (name, value, wanted) in variables {
+        let failed = keyfold(&["serve", "--in-memory"]).env(name, value).output().expect("it runs");
+        let told = stderr(&failed);
+        assert!(told.starts_with(&format!("keyfold: {name}: \"{value}\" ")) && told.contains(wanted), "{told}");
+        assert_eq!((failed.status.code(), told.lines().count()), (Some(1), 1), "{told}");
     }
     let unknown = keyfold(&["serve", "--in-memory"]).env("KEYFOLD_LISTEN", "0.0.0.0:0").output().expect("it runs");
     assert!(stderr(&unknown).contains("no password is set"), "{}", stderr(&unknown));

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
+mod checks;
 mod commands;
 mod copying;
 mod lookups;
 mod malformed;
+mod positions;
 mod raw;
 mod sessions;
+mod sources;
 mod values;
 
 use std::net::SocketAddr;

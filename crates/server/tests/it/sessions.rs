@@ -210,3 +210,36 @@ async fn the_server_says_goodbye() {
     let answer = idle.until_closed().await;
     assert_eq!((kinds(&answer).as_str(), answer[0].field('C').as_deref()), ("E", Some("57P01")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_read_for_update_are_changed_by_nobody_else() {
+    let server = TestServer::start().await;
+    let client = server.connect().await;
+    client
+        .batch_execute("CREATE TABLE counters (id int PRIMARY KEY, n int); INSERT INTO counters VALUES (1, 0)")
+        .await
+        .unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let mut client = server.connect().await;
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..25 {
+                let transaction = client.transaction().await.unwrap();
+                let query = "SELECT n FROM counters WHERE id = 1 FOR UPDATE";
+                let n: i32 = transaction.query_one(query, &[]).await.unwrap().get(0);
+                transaction.execute("UPDATE counters SET n = $1 WHERE id = 1", &[&(n + 1)]).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let n: i32 = client.query_one("SELECT n FROM counters", &[]).await.unwrap().get(0);
+    assert_eq!(n, 100);
+    let refused = client.query("SELECT n FROM counters FOR UPDATE SKIP LOCKED", &[]).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "0A000");
+    let read_only = "BEGIN READ ONLY; SELECT n FROM counters FOR UPDATE";
+    assert_eq!(client.batch_execute(read_only).await.unwrap_err().code().unwrap().code(), "25006");
+    server.stop().await;
+}

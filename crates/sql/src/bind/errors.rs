@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, Spanned, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use functions::PgError;
 
+use super::registry;
 use crate::{BUILTIN_TYPES, SqlError};
 
 const FUNCTION_HINT: &str =
@@ -17,6 +18,13 @@ const FUNCTION_HINT: &str =
 /// An error of planning. A column or function that it names is looked for in the query, to tell its position.
 pub fn from_plan_error(error: &DataFusionError, query: &ast::Query) -> SqlError {
     let (mut result, name) = translate(error);
+    // DataFusion makes filters of both clauses.
+    if let ast::SetExpr::Select(select) = query.body.as_ref()
+        && select.selection.is_none()
+        && select.having.is_some()
+    {
+        result.message = result.message.replace("argument of WHERE", "argument of HAVING");
+    }
     if result.position.is_none()
         && let Some(name) = name
     {
@@ -35,9 +43,15 @@ pub fn sql_error(error: &DataFusionError) -> SqlError {
 /// The error, and the name of a column or function that it is about.
 fn translate(error: &DataFusionError) -> (SqlError, Option<String>) {
     if let Some(own) = find::<SqlError>(error) {
+        if let Some(error) = subscript_error(&own.message) {
+            return (error, None);
+        }
         return (own.clone(), subject(&own.message));
     }
     if let Some(own) = PgError::find(error) {
+        if let Some(error) = subscript_error(&own.message) {
+            return (error, None);
+        }
         let mut result = SqlError { sqlstate: own.sqlstate, ..SqlError::internal(own.message.clone()) };
         if result.message.starts_with("function ") && result.message.ends_with(" does not exist") {
             result = result.with_hint(FUNCTION_HINT);
@@ -46,7 +60,7 @@ fn translate(error: &DataFusionError) -> (SqlError, Option<String>) {
     }
     match root(error) {
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
-        DataFusionError::NotImplemented(message) => (SqlError::new(b"0A000", first_line(message)), None),
+        DataFusionError::NotImplemented(message) => (unsupported(&first_line(message)), None),
         DataFusionError::Plan(message) => plan_error(message),
         DataFusionError::ResourcesExhausted(message) => {
             (SqlError::new(b"53200", "out of memory").with_detail(first_line(message)), None)
@@ -132,6 +146,33 @@ fn shown_type(shown: &str) -> &str {
     BUILTIN_TYPES.iter().find(|b| b.arrow_name() == shown).map_or(shown, |b| b.display)
 }
 
+/// 0A000 for what DataFusion does not know, in words of SQL.
+fn unsupported(message: &str) -> SqlError {
+    let has = |text: &str| message.contains(text);
+    if has("Struct not supported by ExprPlanner") {
+        let hint = "Name the columns one by one; to count distinct rows, count those of SELECT DISTINCT.";
+        return SqlError::unsupported("a row as a value").with_hint(hint);
+    }
+    if has("CreateMemoryTable") {
+        return SqlError::unsupported("SELECT INTO").with_hint("Use CREATE TABLE … AS SELECT ….");
+    }
+    if has("Unsupported LIMIT expression") || has("Unsupported OFFSET expression") {
+        let hint = "Write the number of rows, or give it as a parameter.";
+        return SqlError::unsupported("a subquery in LIMIT or OFFSET").with_hint(hint);
+    }
+    if has("not implemented yet") && ["Query INSERT", "Query UPDATE", "Query DELETE"].iter().any(|q| has(q)) {
+        let hint = "Run the statements one after the other in a transaction; RETURNING gives their rows.";
+        return SqlError::unsupported("a statement that writes in WITH").with_hint(hint);
+    }
+    if has("does not support logical expression WindowFunction") {
+        return SqlError::new(b"42P20", "window functions are not allowed in WHERE");
+    }
+    if has("Dot access not supported") {
+        return SqlError::unsupported("taking a column out of a row");
+    }
+    SqlError::new(b"0A000", message)
+}
+
 /// Errors whose words DataFusion chooses, in PostgreSQL's.
 fn known_error(message: &str) -> Option<SqlError> {
     let has = |text: &str| message.contains(text);
@@ -159,8 +200,23 @@ fn known_error(message: &str) -> Option<SqlError> {
         let place = message.split(|c: char| !c.is_ascii_digit()).find(|d| !d.is_empty()).unwrap_or("0");
         return error(b"42P10", &format!("ORDER BY position {place} is not in select list"));
     }
-    if has("Cannot find column with position") {
-        return error(b"42P10", "GROUP BY position is not in select list");
+    if let Some((_, rest)) = message.split_once("Cannot find column with position ") {
+        let place = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        return error(b"42P10", &format!("GROUP BY position {place} is not in select list"));
+    }
+    if let Some((_, found)) = message.split_once("Join condition must be boolean type, but got ") {
+        return error(b"42804", &format!("argument of JOIN/ON must be type boolean, not type {}", shown_type(found)));
+    }
+    if has("Inconsistent data length across values list") {
+        return error(b"42601", "VALUES lists must all be the same length");
+    }
+    if let Some((_, rest)) = message.split_once("The window ")
+        && let Some((name, _)) = rest.split_once(" is not defined")
+    {
+        return error(b"42704", &format!("window \"{name}\" does not exist"));
+    }
+    if has("ByteStringLiteral(") {
+        return Some(SqlError::unsupported("a bit string"));
     }
     if has("LIMIT must be >= 0") {
         return error(b"2201W", "LIMIT must not be negative");
@@ -177,14 +233,15 @@ fn known_error(message: &str) -> Option<SqlError> {
     if has("names given as column alias") {
         return error(b"42P10", message);
     }
-    if has("Scalar subquery should only return one column") {
+    if has("subquery should only return one column") {
         return error(b"42601", "subquery must return only one column");
     }
     if has("specified more than once") && has("WITH query name") {
         return error(b"42712", message);
     }
-    if has("HAVING clause references") {
-        return error(b"42803", message);
+    if let Some((_, rest)) = message.split_once("HAVING clause references: ") {
+        let column = rest.split(' ').next().unwrap_or_default();
+        return error(b"42803", &ungrouped(column));
     }
     if has("Unary operator '") {
         return error(b"42883", message);
@@ -196,6 +253,9 @@ fn known_error(message: &str) -> Option<SqlError> {
 fn no_such_call(message: &str) -> Option<SqlError> {
     let error =
         |call: &str| SqlError::new(b"42883", format!("function {call} does not exist")).with_hint(FUNCTION_HINT);
+    if let Some(error) = subscript_error(message) {
+        return Some(error);
+    }
     // Our own functions say it themselves, within DataFusion's words.
     if let Some((_, rest)) = message.split_once("External error: function ") {
         let (call, _) = rest.split_once(" does not exist")?;
@@ -206,6 +266,17 @@ fn no_such_call(message: &str) -> Option<SqlError> {
     let (name, types) = call.trim_end_matches(')').split_once('(')?;
     let types: Vec<&str> = types.split(", ").filter(|t| !t.is_empty()).map(shown_type).collect();
     Some(error(&format!("{name}({})", types.join(", "))))
+}
+
+/// PostgreSQL's words for a subscript, which is a call for DataFusion.
+fn subscript_error(message: &str) -> Option<SqlError> {
+    let (_, rest) = message.split_once("function array_element(")?;
+    let item = rest.split([',', ')']).next()?;
+    let message = match item.starts_with("List") || item.ends_with("[]") {
+        true => "array subscript must have type integer".to_owned(),
+        false => format!("cannot subscript type {item} because it does not support subscripting"),
+    };
+    Some(SqlError::new(b"42804", message))
 }
 
 fn plan_error(message: &str) -> (SqlError, Option<String>) {
@@ -222,6 +293,10 @@ fn plan_error(message: &str) -> (SqlError, Option<String>) {
     }
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or(rest).to_owned();
+        if registry().window(&name).is_some() {
+            let message = format!("window function {name} requires an OVER clause");
+            return (SqlError::new(b"42809", message), Some(name));
+        }
         let error = SqlError::new(b"42883", format!("function {name} does not exist")).with_hint(FUNCTION_HINT);
         return (error, Some(name));
     }
@@ -245,16 +320,13 @@ fn plan_error(message: &str) -> (SqlError, Option<String>) {
 /// PostgreSQL's words for a column that is not grouped.
 fn grouping_message(message: &str) -> String {
     let column = message
-        .strip_prefix(
-            "Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
-        )
-        .and_then(|rest| rest.split('"').next());
-    match column {
-        Some(column) => {
-            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function")
-        }
-        None => message.to_owned(),
-    }
+        .split_once("must be in GROUP BY or an aggregate function: While expanding wildcard, column \"")
+        .and_then(|(_, rest)| rest.split('"').next());
+    column.map_or_else(|| message.to_owned(), ungrouped)
+}
+
+fn ungrouped(column: &str) -> String {
+    format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function")
 }
 
 fn arrow_error(message: &str) -> SqlError {
@@ -266,11 +338,27 @@ fn arrow_error(message: &str) -> SqlError {
         SqlError::new(b"22012", "division by zero")
     } else if lower.contains("overflow") || lower.contains("too large to store") || lower.contains("out of range") {
         SqlError::new(b"22003", text)
+    } else if let Some((value, target)) = uncastable(&text) {
+        match target {
+            // Bounds of frames are the only such numbers.
+            "UInt64" => SqlError::new(b"22013", "frame starting or ending offset must not be negative"),
+            _ => {
+                let message = format!("invalid input syntax for type {}: \"{value}\"", shown_type(target));
+                SqlError::new(b"22P02", message)
+            }
+        }
     } else if lower.contains("cast error") || lower.contains("cannot cast") || lower.contains("parse") {
         SqlError::new(b"22P02", text)
     } else {
         SqlError::internal(text)
     }
+}
+
+/// Text and type of `Cannot cast string 'x' to value of Int32 type`.
+fn uncastable(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("Cannot cast string '")?;
+    let (value, rest) = rest.split_once("' to value of ")?;
+    Some((value, rest.split(" type").next().unwrap_or(rest)))
 }
 
 fn execution_error(message: &str) -> SqlError {

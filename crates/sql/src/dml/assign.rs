@@ -18,6 +18,11 @@ use crate::{SqlError, SqlType};
 pub fn assign(expr: Expr, column: &Field, coercion: &Coercion, schema: &DFSchema) -> Result<Expr> {
     let target = SqlType::from_field(column);
     let source = type_of(&expr, schema)?;
+    let is_nested = |array: &SqlType| array.element().is_some_and(|element| element.is_array());
+    if is_nested(&source) && target.is_array() && !is_nested(&target) {
+        let what = format!("an array of more than one dimension in column \"{}\"", column.name());
+        return Err(failure(SqlError::unsupported(what)));
+    }
     if !is_unknown(&expr) && !is_assignable(&source, &target) {
         let message = format!(
             "column \"{}\" is of type {} but expression is of type {}",

@@ -7,6 +7,7 @@
 mod depth;
 mod dialect;
 mod exclude;
+mod place;
 mod position;
 mod show;
 mod source;
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use dialect::KeyfoldDialect;
+pub use place::place_of;
 pub(crate) use position::position_of;
 use position::{byte_of, tokenizer_error};
 
@@ -44,7 +46,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
         let own = &text[start..end];
         let offset = text[..start].chars().count();
         let statement = parse_one(own).map_err(|mut e| {
-            e.position = e.position.map(|p| p + offset);
+            e.position = Some(e.position.unwrap_or(1) + offset);
             e
         })?;
         statements.push(Parsed { statement, text: own.to_owned(), offset });

@@ -43,6 +43,23 @@ pub fn settle_ties(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|t| t.data)
 }
 
+/// Rows that a LIMIT takes without ORDER BY are the first by all columns, as they are in a view.
+///
+/// # Errors
+/// If a plan cannot be built: a bug.
+pub fn order_limits(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(limit) if sort_below(&limit.input).is_none() => {
+            let mut expr = Vec::new();
+            break_ties(&mut expr, &limit.input);
+            let input = Arc::new(LogicalPlan::Sort(Sort { expr, input: limit.input, fetch: None }));
+            Ok(Transformed::yes(LogicalPlan::Limit(Limit { input, ..limit })))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .map(|t| t.data)
+}
+
 fn settle_limit(limit: Limit) -> Result<Transformed<LogicalPlan>> {
     let Some(sort) = sort_below(&limit.input) else { return Ok(Transformed::no(LogicalPlan::Limit(limit))) };
     let mut keys = sort.expr.clone();

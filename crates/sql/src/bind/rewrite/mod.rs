@@ -84,7 +84,7 @@ impl VisitorMut for Rewriter<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
-        // Row locks mean nothing to a reader of snapshots.
+        // Locks are taken before the query runs.
         query.locks.clear();
         self.names.enter(query);
         ControlFlow::Continue(())
@@ -196,6 +196,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
                 literal::restore_frame(spec);
             }
+            subquery::check_plain_call(expr)?;
             subquery::array_of_query(expr)
         }
         _ => Ok(()),

@@ -1,0 +1,78 @@
+//! Where errors point: the places are PostgreSQL's, marked by `^` in the statements.
+
+use tokio_postgres::error::ErrorPosition;
+
+use crate::TestServer;
+
+/// Statements with the code of their error.
+const STATEMENTS: &[(&str, &str)] = &[
+    ("SELECT ^'x'::int", "22P02"),
+    ("SELECT a + ^'x' FROM t", "22P02"),
+    ("SELECT * FROM t WHERE d > ^'nodate'", "22007"),
+    ("INSERT INTO t (a) VALUES (1), (^'x')", "22P02"),
+    ("UPDATE t SET a = ^'x'", "22P02"),
+    ("UPDATE t SET a = 1, d = ^3", "42804"),
+    ("INSERT INTO t (a) SELECT ^b FROM t", "42804"),
+    ("CREATE TABLE z (a int DEFAULT ^'x')", "22P02"),
+    ("CREATE TABLE z (a ^nosuchtype)", "42704"),
+    ("SELECT a::^nosuchtype FROM t", "42704"),
+    ("SELECT * FROM t WHERE ^a", "42804"),
+    ("DELETE FROM t WHERE ^a", "42804"),
+    ("SELECT count(*) FROM t HAVING ^1", "42804"),
+    ("SELECT * FROM t JOIN t u ON ^t.b", "42804"),
+    ("SELECT CASE WHEN ^a THEN 1 END FROM t", "42804"),
+    ("SELECT COALESCE(a, ^b) FROM t", "42804"),
+    ("SELECT a FROM t UNION SELECT ^b FROM t", "42804"),
+    ("SELECT ^a, count(*) FROM t", "42803"),
+    ("SELECT count(*) FROM t GROUP BY a HAVING ^b = 'x'", "42803"),
+    ("SELECT a FROM t GROUP BY a ORDER BY ^b", "42803"),
+    ("SELECT a FROM t WHERE ^count(*) > 1", "42803"),
+    ("SELECT sum(^count(*)) FROM t", "42803"),
+    ("SELECT a FROM t WHERE ^row_number() OVER () = 1", "42P20"),
+    ("SELECT a FROM t GROUP BY ^3", "42P10"),
+    ("SELECT a FROM t ORDER BY ^3", "42P10"),
+    ("SELECT DISTINCT a FROM t ORDER BY ^b", "42P10"),
+    ("SELECT a ^+ b FROM t", "42883"),
+    ("SELECT * FROM t WHERE a ^= b", "42883"),
+    ("SELECT ^upper(a) FROM t", "42883"),
+    ("SELECT ^rank() FROM t", "42809"),
+    ("SELECT rank() OVER ^w FROM t", "42704"),
+    ("SELECT d^::int FROM t", "42846"),
+    ("SELECT ^lower(DISTINCT b) FROM t", "42809"),
+    ("SELECT ^lower(b) OVER () FROM t", "42809"),
+    ("SELECT ^lower(b) FILTER (WHERE true) FROM t", "42809"),
+    ("UPDATE ^nosuch SET a = 1", "42P01"),
+    ("DELETE FROM ^nosuch", "42P01"),
+    ("INSERT INTO t (a) VALUES (1, ^2)", "42601"),
+    ("INSERT INTO t (a, ^b) VALUES (1)", "42601"),
+    // What is not supported.
+    ("SELECT count(DISTINCT ^(a, b)) FROM t", "0A000"),
+    ("SELECT a ^INTO z FROM t", "0A000"),
+    ("SELECT a FROM t ^LIMIT (SELECT 1)", "0A000"),
+    ("WITH w AS (^INSERT INTO t (a) VALUES (1) RETURNING a) SELECT * FROM w", "0A000"),
+    ("INSERT INTO t (x) VALUES ('{{1,2}}')", "0A000"),
+];
+
+#[tokio::test]
+async fn errors_point_at_their_cause() {
+    let server = TestServer::start().await;
+    let client = server.connect().await;
+    client.batch_execute("CREATE TABLE t (a int, b text, d date, x int[])").await.unwrap();
+    let mut wrong = Vec::new();
+    for (marked, code) in STATEMENTS {
+        let text = marked.replace('^', "");
+        let error = client.batch_execute(&text).await.expect_err(marked);
+        let error = error.as_db_error().expect(marked);
+        let position = match error.position() {
+            Some(ErrorPosition::Original(position)) => Some(*position as usize),
+            _ => None,
+        };
+        let expected = marked.chars().position(|c| c == '^').map(|place| place + 1);
+        let internal = error.message().contains("Expr") || error.message().contains("Unsupported");
+        if (error.code().code(), position) != (*code, expected) || internal {
+            wrong.push(format!("{marked}: {} at {position:?}: {}", error.code().code(), error.message()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    server.stop().await;
+}
