@@ -288,12 +288,9 @@ impl Text {
         let clauses = [Clause::Select, Clause::Having, Clause::Order];
         let is_it = |i: usize| {
             let around = self.around[i];
-            self.is_name(i, column)
-                && clauses.contains(&around.clause)
-                && !around.aggregated
-                && !self.is(i + 1, &Token::LParen)
-                && !self.is(i + 1, &Token::Period)
-                && !(i > 0 && self.is_word(i - 1, "as"))
+            let is_column = !self.is(i + 1, &Token::LParen) && !self.is(i + 1, &Token::Period);
+            let is_alias = i > 0 && self.is_word(i - 1, "as");
+            self.is_name(i, column) && clauses.contains(&around.clause) && !around.aggregated && is_column && !is_alias
         };
         self.first(is_it).map(|i| self.whole_name(i))
     }
