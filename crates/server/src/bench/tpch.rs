@@ -84,6 +84,8 @@ pub(super) fn tpch(arguments: &TpchArguments) -> Result<()> {
             .with_context(|| format!("query {number}"))?;
         ratios.push(ratio);
     }
+    // Queries whose tables do not grow have no epochs.
+    ratios.retain(|ratio| ratio.is_finite());
     ratios.sort_unstable_by(f64::total_cmp);
     if let (Some(least), Some(median)) = (ratios.first(), ratios.get(ratios.len() / 2)) {
         print("recomputation / epoch, least", *least, "x");
@@ -126,7 +128,6 @@ fn query(arguments: &TpchArguments, tables: &Tables, number: usize, text: &str) 
     let checkpoints = driver.checkpoints.len();
     drop(driver);
     let baseline = recomputation(arguments, &used, text, rows)?;
-    // Queries whose tables do not grow have no epochs.
     let ratio = if epoch_count == 0 { f64::INFINITY } else { baseline.as_secs_f64() / mean };
     println!(
         "q{number:02}: load {:.2} s, {epoch_count} epochs: mean {:.2} ms, p50 {:.2} ms, p99 {:.2} ms, {checkpoints} checkpoints; \
