@@ -156,17 +156,40 @@ impl Window {
             results.push(self.expressions.iter().map(|e| e.value(&scope)).collect::<Result<_, _>>()?);
         }
         for call in &self.calls {
-            for (place, row) in rows.iter().enumerate() {
-                let in_partition = |other: &Row| call.partition.iter().all(|c| other[*c].same(&row[*c]));
-                let mut partition: Vec<(usize, &Row)> =
-                    rows.iter().enumerate().filter(|(_, other)| in_partition(other)).collect();
-                partition.sort_by(|a, b| compare_rows(&call.order, a.1, b.1));
-                let at = partition.iter().position(|(p, _)| *p == place).unwrap_or_default();
-                let sorted: Vec<&Row> = partition.into_iter().map(|(_, row)| row).collect();
-                results[place].push(call.value(&sorted, at, columns, context)?);
+            for partition in call.partitions(&rows) {
+                let sorted = Sorted::new(&call.order, partition.iter().map(|place| &rows[*place]).collect());
+                for (at, place) in partition.iter().enumerate() {
+                    results[*place].push(call.value(&sorted, at, columns, context)?);
+                }
             }
         }
         Ok(results)
+    }
+}
+
+/// A partition's rows in order.
+struct Sorted<'a> {
+    rows: Vec<&'a Row>,
+    /// How many groups of peers (rows that are equal in ORDER BY) come before that of each row.
+    groups: Vec<usize>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(order: &[Order], rows: Vec<&'a Row>) -> Sorted<'a> {
+        let mut groups = Vec::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            groups.push(match place.checked_sub(1) {
+                None => 0,
+                Some(before) => groups[before] + usize::from(compare_rows(order, rows[before], row).is_ne()),
+            });
+        }
+        Sorted { rows, groups }
+    }
+
+    /// The peers of a row, itself among them.
+    fn peers(&self, at: usize) -> Range<usize> {
+        let group = self.groups[at];
+        self.groups.partition_point(|other| *other < group)..self.groups.partition_point(|other| *other <= group)
     }
 }
 
@@ -212,15 +235,37 @@ impl WindowCall {
         format!("{} OVER ({})", self.function.sql(columns), format!("{partition}{order}{frame}").trim())
     }
 
+    /// The places of each partition's rows, in its order.
+    fn partitions(&self, rows: &[Row]) -> Vec<Vec<usize>> {
+        let mut partitions: Vec<Vec<usize>> = Vec::new();
+        for (place, row) in rows.iter().enumerate() {
+            let is_own = |other: &&mut Vec<usize>| self.partition.iter().all(|c| rows[other[0]][*c].same(&row[*c]));
+            match partitions.iter_mut().find(is_own) {
+                Some(partition) => partition.push(place),
+                None => partitions.push(vec![place]),
+            }
+        }
+        for partition in &mut partitions {
+            partition.sort_by(|a, b| compare_rows(&self.order, &rows[*a], &rows[*b]));
+        }
+        partitions
+    }
+
     /// The value for the row at a place of its sorted partition.
-    fn value(&self, sorted: &[&Row], at: usize, columns: &[Column], context: &Context<'_>) -> Result<Value, Failure> {
-        let of = |place: usize, e: &Expression| e.value(&Scope { row: sorted[place], columns, context: *context });
-        let peers = self.peers(sorted, at);
-        let count = sorted.len();
+    fn value(
+        &self,
+        sorted: &Sorted<'_>,
+        at: usize,
+        columns: &[Column],
+        context: &Context<'_>,
+    ) -> Result<Value, Failure> {
+        let of = |place: usize, e: &Expression| e.value(&Scope { row: sorted.rows[place], columns, context: *context });
+        let peers = sorted.peers(at);
+        let count = sorted.rows.len();
         Ok(match &self.function {
             WindowFunction::RowNumber => Value::Integer(at as i64 + 1),
             WindowFunction::Rank => Value::Integer(peers.start as i64 + 1),
-            WindowFunction::DenseRank => Value::Integer(self.groups(sorted, at) as i64 + 1),
+            WindowFunction::DenseRank => Value::Integer(sorted.groups[at] as i64 + 1),
             WindowFunction::PercentRank if count == 1 => Value::Float(0.0),
             WindowFunction::PercentRank => Value::Float(peers.start as f64 / (count - 1) as f64),
             WindowFunction::CumeDist => Value::Float(peers.end as f64 / count as f64),
@@ -238,27 +283,15 @@ impl WindowCall {
                 self.frame_rows(sorted, at).get(n - 1).map_or(Ok(Value::Null), |place| of(*place, e))?
             }
             WindowFunction::Aggregate(call) => {
-                let rows: Vec<&Row> = self.frame_rows(sorted, at).into_iter().map(|place| sorted[place]).collect();
+                let rows: Vec<&Row> = self.frame_rows(sorted, at).into_iter().map(|place| sorted.rows[place]).collect();
                 call.value(&rows, columns, context)?
             }
         })
     }
 
-    /// The rows that are equal in ORDER BY.
-    fn peers(&self, sorted: &[&Row], at: usize) -> Range<usize> {
-        let is_peer = |place: &usize| compare_rows(&self.order, sorted[*place], sorted[at]).is_eq();
-        let start = (0..sorted.len()).find(is_peer).unwrap_or(at);
-        start..start + (0..sorted.len()).filter(is_peer).count()
-    }
-
-    /// How many groups of peers come before a row's.
-    fn groups(&self, sorted: &[&Row], at: usize) -> usize {
-        (1..=at).filter(|place| compare_rows(&self.order, sorted[place - 1], sorted[*place]).is_ne()).count()
-    }
-
     /// The places of the rows in a row's frame.
-    fn frame_rows(&self, sorted: &[&Row], at: usize) -> Vec<usize> {
-        let peers = self.peers(sorted, at);
+    fn frame_rows(&self, sorted: &Sorted<'_>, at: usize) -> Vec<usize> {
+        let peers = sorted.peers(at);
         let Some(frame) = &self.frame else {
             return (0..peers.end).collect();
         };
@@ -272,19 +305,26 @@ impl WindowCall {
             Exclude::Group => !peers.contains(&place),
             Exclude::Ties => place == at || !peers.contains(&place),
         };
-        (0..sorted.len()).filter(|place| within(*place) && kept(*place)).collect()
+        (0..sorted.rows.len()).filter(|place| within(*place) && kept(*place)).collect()
     }
 
-    fn is_before(&self, frame: &Frame, start: Bound, sorted: &[&Row], at: usize, place: usize) -> bool {
+    fn is_before(&self, frame: &Frame, start: Bound, sorted: &Sorted<'_>, at: usize, place: usize) -> bool {
         start != Bound::Unbounded && self.compare_with_bound(frame, start, sorted, at, place).is_lt()
     }
 
-    fn is_after(&self, frame: &Frame, end: Bound, sorted: &[&Row], at: usize, place: usize) -> bool {
+    fn is_after(&self, frame: &Frame, end: Bound, sorted: &Sorted<'_>, at: usize, place: usize) -> bool {
         end != Bound::Unbounded && self.compare_with_bound(frame, end, sorted, at, place).is_gt()
     }
 
     /// Where a row lies as seen from a bound.
-    fn compare_with_bound(&self, frame: &Frame, bound: Bound, sorted: &[&Row], at: usize, place: usize) -> Ordering {
+    fn compare_with_bound(
+        &self,
+        frame: &Frame,
+        bound: Bound,
+        sorted: &Sorted<'_>,
+        at: usize,
+        place: usize,
+    ) -> Ordering {
         let offset = match bound {
             Bound::Preceding(n) => -n,
             Bound::Following(n) => n,
@@ -292,11 +332,11 @@ impl WindowCall {
         };
         match frame.unit {
             FrameUnit::Rows => (place as i64).cmp(&(at as i64 + offset)),
-            FrameUnit::Groups => (self.groups(sorted, place) as i64).cmp(&(self.groups(sorted, at) as i64 + offset)),
-            FrameUnit::Range if offset == 0 => compare_rows(&self.order, sorted[place], sorted[at]),
+            FrameUnit::Groups => (sorted.groups[place] as i64).cmp(&(sorted.groups[at] as i64 + offset)),
+            FrameUnit::Range if offset == 0 => sorted.groups[place].cmp(&sorted.groups[at]),
             FrameUnit::Range => {
                 let order = &self.order[0];
-                let (value, own) = (&sorted[place][order.column], &sorted[at][order.column]);
+                let (value, own) = (&sorted.rows[place][order.column], &sorted.rows[at][order.column]);
                 if value.is_null() || own.is_null() {
                     return order.compare(value, own);
                 }
