@@ -34,3 +34,5 @@ bench:
 	cargo run --release --bin keyfold -- bench csv
 	cargo run --release --bin keyfold -- bench shared-views
 	cargo run --release --bin keyfold -- bench shared-views --csv
+	cargo run --release --bin tpch -- --scale 1 --write target/tpch-1
+	cargo run --release --bin keyfold -- bench tpch --data target/tpch-1
