@@ -6,6 +6,7 @@
 //! - `text_format`: the text form of every SQL type, both ways; casts, COPY and the wire use it.
 
 pub mod aggregate;
+pub mod numeric;
 pub mod scalar;
 pub mod text_format;
 
