@@ -11,7 +11,7 @@
 use num_bigint::{BigInt, BigUint, Sign};
 use smallvec::SmallVec;
 
-use super::digits::{POWERS, power_of_ten, shift_small};
+use super::digits::{power_of_ten, shift_small};
 use super::{Numeric, SCALE_MAX};
 use crate::PgError;
 
@@ -33,11 +33,17 @@ const EXPONENT_LIMIT: i32 = 65_536;
 const DIGIT_COUNT_MAX: usize = 73_730;
 /// Digits of base 100 that an `i128` and its alignment can need.
 const SMALL_DIGIT_COUNT_MAX: usize = 21;
+/// The byte of the digit 99 when it is the last.
+const DIGIT_BYTE_MAX: u8 = 198;
 /// Bytes before the digits at most, and after them.
 const HEAD: usize = 3;
 const TAIL: usize = 2;
+/// Where the digits of an `i128` are put together, with room for what comes before and behind them.
+const BUFFER: usize = HEAD + SMALL_DIGIT_COUNT_MAX + TAIL;
+const DIGITS_END: usize = HEAD + SMALL_DIGIT_COUNT_MAX;
 /// Eighteen decimal digits, as many as are split off at a time.
 const GROUP: u128 = 1_000_000_000_000_000_000;
+const HALF_GROUP: u64 = 100_000_000;
 
 /// A number's digits of base 100, the first and the last one not zero: `0.d₁d₂… · 100^exponent`. Zero has none.
 pub(super) struct Base100 {
@@ -102,7 +108,7 @@ impl Numeric {
     pub(super) fn base100(&self) -> Base100 {
         match self {
             Numeric::Small { value, scale } if *value != 0 => {
-                let mut buffer = [0u8; SMALL_DIGIT_COUNT_MAX];
+                let mut buffer = [0u8; BUFFER];
                 let (first, last, exponent) = split_small(value.unsigned_abs(), *scale, &mut buffer);
                 Base100 { negative: *value < 0, exponent, digits: SmallVec::from_slice(&buffer[first..last]) }
             }
@@ -112,10 +118,10 @@ impl Numeric {
     }
 }
 
-/// Splits a number that is not zero into digits of base 100 at the end of `buffer`. The first one, the end of the last
+/// Splits a number that is not zero into digits of base 100 that end at `DIGITS_END`. The first one, the end of the last
 /// that is not zero, and the exponent.
-fn split_small(magnitude: u128, scale: u16, buffer: &mut [u8; SMALL_DIGIT_COUNT_MAX]) -> (usize, usize, i32) {
-    let mut at = SMALL_DIGIT_COUNT_MAX;
+fn split_small(magnitude: u128, scale: u16, buffer: &mut [u8; BUFFER]) -> (usize, usize, i32) {
+    let mut at = DIGITS_END;
     let mut rest = magnitude;
     if scale % 2 == 1 {
         // The lowest digit begins a digit of base 100 of its own.
@@ -131,8 +137,9 @@ fn split_small(magnitude: u128, scale: u16, buffer: &mut [u8; SMALL_DIGIT_COUNT_
         buffer[at] = digit as u8 * 10;
     }
     while rest > u128::from(u64::MAX) {
-        let mut group = (rest % GROUP) as u64;
-        rest /= GROUP;
+        let quotient = rest / GROUP;
+        let mut group = (rest - quotient * GROUP) as u64;
+        rest = quotient;
         for _ in 0..9 {
             at -= 1;
             buffer[at] = (group % 100) as u8;
@@ -140,17 +147,28 @@ fn split_small(magnitude: u128, scale: u16, buffer: &mut [u8; SMALL_DIGIT_COUNT_
         }
     }
     let mut rest = rest as u64;
+    while rest >= HALF_GROUP {
+        // Numbers of 32 bits are divided faster.
+        let mut half = (rest % HALF_GROUP) as u32;
+        rest /= HALF_GROUP;
+        for _ in 0..4 {
+            at -= 1;
+            buffer[at] = (half % 100) as u8;
+            half /= 100;
+        }
+    }
+    let mut rest = rest as u32;
     while rest != 0 {
         at -= 1;
         buffer[at] = (rest % 100) as u8;
         rest /= 100;
     }
-    let exponent = (SMALL_DIGIT_COUNT_MAX - at) as i32 - i32::from(scale.div_ceil(2));
+    let exponent = (DIGITS_END - at) as i32 - i32::from(scale.div_ceil(2));
     let mut first = at;
     while buffer[first] == 0 {
         first += 1;
     }
-    let mut last = SMALL_DIGIT_COUNT_MAX;
+    let mut last = DIGITS_END;
     while buffer[last - 1] == 0 {
         last -= 1;
     }
@@ -158,20 +176,21 @@ fn split_small(magnitude: u128, scale: u16, buffer: &mut [u8; SMALL_DIGIT_COUNT_
 }
 
 fn encode_small(magnitude: u128, negative: bool, scale: u16, out: &mut Vec<u8>) {
-    let mut digits = [0u8; SMALL_DIGIT_COUNT_MAX];
-    let (first, last, exponent) = split_small(magnitude, scale, &mut digits);
-    let mut bytes = [0u8; HEAD + SMALL_DIGIT_COUNT_MAX + TAIL];
-    let mut length = write_head(exponent, &mut bytes);
-    for digit in &digits[first..last] {
-        bytes[length] = digit * 2 + 1;
-        length += 1;
+    let mut buffer = [0u8; BUFFER];
+    let (first, last, exponent) = split_small(magnitude, scale, &mut buffer);
+    let mut head = [0u8; HEAD];
+    let length = write_head(exponent, &mut head);
+    let start = first - length;
+    buffer[start..first].copy_from_slice(&head[..length]);
+    for byte in &mut buffer[first..last] {
+        *byte = *byte * 2 + 1;
     }
-    bytes[length - 1] -= 1;
+    buffer[last - 1] -= 1;
     if negative {
-        bytes[..length].iter_mut().for_each(|byte| *byte = !*byte);
+        buffer[start..last].iter_mut().for_each(|byte| *byte = !*byte);
     }
-    bytes[length..length + TAIL].copy_from_slice(&scale.to_be_bytes());
-    out.extend_from_slice(&bytes[..length + TAIL]);
+    buffer[last..last + TAIL].copy_from_slice(&scale.to_be_bytes());
+    out.extend_from_slice(&buffer[start..last + TAIL]);
 }
 
 /// Writes the sign and exponent of a positive number; how many bytes they took.
@@ -227,44 +246,67 @@ fn read(bytes: &[u8]) -> Option<Numeric> {
     if long_tiny || exponent > EXPONENT_LIMIT || digits.len() > DIGIT_COUNT_MAX {
         return None;
     }
-    let last = (digits.last()? ^ mask) >> 1;
     // A digit byte is odd except for the last one; neither end is zero.
-    let (last_byte, others) = digits.split_last()?;
-    if (last_byte ^ mask) & 1 == 1 || others.iter().any(|byte| (byte ^ mask) & 1 == 0) || (digits[0] ^ mask) >> 1 == 0 {
+    let (last, others) = digits.split_last()?;
+    let last = last ^ mask;
+    if last & 1 == 1 || last == 0 || last > DIGIT_BYTE_MAX || others.first().is_some_and(|byte| byte ^ mask <= 1) {
         return None;
     }
-    if last == 0 || digits.iter().any(|byte| (byte ^ mask) >> 1 > 99) {
-        return None;
-    }
+    let last = last >> 1;
     let fraction = 2 * (digits.len() as i32 - exponent);
     let needed = if last % 10 == 0 { fraction - 1 } else { fraction };
     let scale = needed.max(i32::from(scale));
     if scale > i32::from(SCALE_MAX) {
         return None;
     }
-    join(digits, mask, scale as u16, scale - fraction)
+    let shift = scale - fraction;
+    if others.len() <= 18 {
+        let value = join_small(others, mask, last)?;
+        let value = if mask == 0 { value } else { -value };
+        let shifted = match shift {
+            0 => Some(value),
+            // The last digit ends in a zero that the scale does not show.
+            ..0 => Some(value / 10),
+            _ => shift_small(value, shift as u32),
+        };
+        if let Some(value) = shifted {
+            return Some(Numeric::Small { value, scale: scale as u16 });
+        }
+    }
+    join_large(digits, mask, scale, shift)
+}
+
+/// The digits of up to nine bytes as a number. Sets `damaged` if one is not a digit before the last.
+fn join_group(bytes: &[u8], mask: u8, damaged: &mut bool) -> u64 {
+    bytes.iter().fold(0, |sum, byte| {
+        let byte = byte ^ mask;
+        *damaged |= (byte & 1 == 0) | (byte > DIGIT_BYTE_MAX + 1);
+        sum * 100 + u64::from(byte >> 1)
+    })
+}
+
+/// Up to eighteen digits and the last one as a number.
+fn join_small(others: &[u8], mask: u8, last: u8) -> Option<i128> {
+    let mut damaged = false;
+    let value = if others.len() <= 8 {
+        i128::from(join_group(others, mask, &mut damaged) * 100 + u64::from(last))
+    } else {
+        let (high, low) = others.split_at(others.len() - 9);
+        let high = i128::from(join_group(high, mask, &mut damaged)) * GROUP as i128;
+        (high + i128::from(join_group(low, mask, &mut damaged))) * 100 + i128::from(last)
+    };
+    (!damaged).then_some(value)
 }
 
 /// The number whose digits these are, times 10^shift; a shift of −1 takes the last zero away.
-fn join(digits: &[u8], mask: u8, scale: u16, shift: i32) -> Option<Numeric> {
-    let digit = |byte: &u8| (byte ^ mask) >> 1;
-    if digits.len() <= 19 {
-        let mut groups = digits.chunks(9);
-        let fold = |group: &[u8]| group.iter().fold(0u64, |sum, byte| sum * 100 + u64::from(digit(byte)));
-        let mut value = groups.next().map_or(0, |group| i128::from(fold(group)));
-        for group in groups {
-            value = value * POWERS[2 * group.len()] as i128 + i128::from(fold(group));
-        }
-        let value = if mask == 0 { value } else { -value };
-        let shifted = if shift < 0 { Some(value / 10) } else { shift_small(value, shift as u32) };
-        if let Some(value) = shifted {
-            return Some(Numeric::Small { value, scale });
-        }
+fn join_large(digits: &[u8], mask: u8, scale: i32, shift: i32) -> Option<Numeric> {
+    let (_, others) = digits.split_last()?;
+    if others.iter().any(|byte| (byte ^ mask) & 1 == 0 || byte ^ mask > DIGIT_BYTE_MAX + 1) {
+        return None;
     }
-    let digits: Vec<u8> = digits.iter().map(digit).collect();
-    let magnitude = BigUint::from_radix_be(&digits, 100)?;
+    let digits: Vec<u8> = digits.iter().map(|byte| (byte ^ mask) >> 1).collect();
     let sign = if mask == 0 { Sign::Plus } else { Sign::Minus };
-    let value = BigInt::from_biguint(sign, magnitude);
+    let value = BigInt::from_biguint(sign, BigUint::from_radix_be(&digits, 100)?);
     let value = if shift < 0 { value / 10 } else { value * power_of_ten(shift as u32) };
-    Numeric::from_parts(value, i32::from(scale)).ok()
+    Numeric::from_parts(value, scale).ok()
 }

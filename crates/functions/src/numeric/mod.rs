@@ -9,11 +9,17 @@
 //! Result scales, limits, special values and errors are those of PostgreSQL 15's numeric.c.
 
 mod arithmetic;
+mod base10000;
 mod convert;
 mod digits;
 mod encoding;
+mod exponential;
+mod integers;
+mod power;
 mod rounding;
+mod statistics;
 mod text;
+mod wire;
 
 use std::cmp::Ordering;
 
@@ -32,7 +38,7 @@ pub const SCALE_MAX: u16 = 16_383;
 const SIGNIFICANT_DIGITS_MIN: i32 = 16;
 /// The most digits after the point that an inexact result has unless its arguments have more.
 const DISPLAY_SCALE_MAX: i32 = 1000;
-/// Twice the largest declared precision; bounds the places of round() and the argument of exp().
+/// Twice the largest declared precision; three times this bounds the argument of exp().
 const RESULT_SCALE_MAX: i32 = 2000;
 
 /// A value of PostgreSQL's type `numeric`.
@@ -205,5 +211,7 @@ fn overflow() -> PgError {
     PgError::new(b"22003", "value overflows numeric format")
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,13 @@
 use num_bigint::BigInt;
 
 use super::digits::{Rounding, power_of_ten};
-use super::{Numeric, RESULT_SCALE_MAX};
+use super::{Numeric, SCALE_MAX, WHOLE_DIGITS_MAX};
 use crate::PgError;
+
+/// Places beyond which nothing changes any more; one more before the point than a numeric has, for that rounds to zero.
+fn limit(places: i32) -> i32 {
+    places.clamp(-(WHOLE_DIGITS_MAX as i32) - 1, SCALE_MAX.into())
+}
 
 impl Numeric {
     /// The value rounded half away from zero to so many decimal places; below zero to tens, hundreds and so on.
@@ -12,7 +17,7 @@ impl Numeric {
     /// # Errors
     /// 22003 if that has more digits than a numeric can have.
     pub fn round(&self, places: i32) -> Result<Numeric, PgError> {
-        self.at_scale(places.clamp(-RESULT_SCALE_MAX, RESULT_SCALE_MAX), Rounding::Nearest)
+        self.at_scale(limit(places), Rounding::Nearest)
     }
 
     /// The value cut off after so many decimal places; below zero before them.
@@ -20,7 +25,7 @@ impl Numeric {
     /// # Errors
     /// 22003 if that has more digits than a numeric can have.
     pub fn trunc(&self, places: i32) -> Result<Numeric, PgError> {
-        self.at_scale(places.clamp(-RESULT_SCALE_MAX, RESULT_SCALE_MAX), Rounding::Truncate)
+        self.at_scale(limit(places), Rounding::Truncate)
     }
 
     /// The smallest whole number that is not below the value.

@@ -92,17 +92,22 @@ fn groups() -> Vec<Vec<Numeric>> {
 
 #[test]
 fn bytes_sort_as_values_and_then_by_scale() {
-    let all: Vec<(usize, Numeric)> =
-        groups().into_iter().enumerate().flat_map(|(at, group)| group.into_iter().map(move |v| (at, v))).collect();
-    for (i, a) in &all {
-        let left = a.to_bytes();
-        assert_eq!(Numeric::decode(&left), Ok(a.clone()));
-        assert!(left.len() >= 3);
-        for (j, b) in &all {
-            let right = b.to_bytes();
+    let all: Vec<(usize, Numeric, Vec<u8>)> = groups()
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, group)| {
+            group.into_iter().map(move |value| {
+                let bytes = value.to_bytes();
+                (at, value, bytes)
+            })
+        })
+        .collect();
+    for (i, a, left) in &all {
+        assert_eq!(Numeric::decode(left), Ok(a.clone()));
+        for (j, b, right) in &all {
             assert_eq!(a.cmp_value(b), i.cmp(j), "{a} {b}");
-            assert_eq!(compare_encoded(&left, &right), i.cmp(j), "{a} {b}");
-            assert_eq!(left.cmp(&right), i.cmp(j).then_with(|| a.scale().cmp(&b.scale())), "{a} {b}");
+            assert_eq!(compare_encoded(left, right), i.cmp(j), "{a} {b}");
+            assert_eq!(left.cmp(right), i.cmp(j).then_with(|| a.scale().cmp(&b.scale())), "{a} {b}");
             assert_eq!(left[..left.len() - 2] == right[..right.len() - 2], i == j);
         }
         // Without its scale, a value is read with the scale that it needs.
@@ -176,4 +181,75 @@ fn conversions() {
     assert_eq!(n("-2.55").round(1).unwrap().to_string(), "-2.6");
     assert_eq!(n("1550").round(-2).unwrap().to_string(), "1600");
     assert_eq!(n("1.500").trim_scale().to_string(), "1.5");
+}
+
+#[test]
+fn answers_are_those_of_postgresql() {
+    let mut wrong = Vec::new();
+    for line in include_str!("cases.txt").lines() {
+        let (call, expected) = line.split_once(") => ").unwrap();
+        let (function, arguments) = call.split_once('(').unwrap();
+        let arguments: Vec<&str> = arguments.split(", ").collect();
+        let answer = cases::answer(function, &arguments);
+        if answer != expected {
+            wrong.push(format!("{line}\n    here: {answer}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn binary_format_takes_what_postgresql_takes() {
+    let answer = |hex: &str| cases::answer("recv", &[hex]);
+    assert_eq!(answer("0001000000000000"), "error 08P01: insufficient data left in message");
+    assert_eq!(answer("00010000000000000001"), "1");
+    assert_eq!(answer("0001000040000002ffff"), "error 22P03: invalid digit in external \"numeric\" value");
+    assert_eq!(answer("00010000123400020001"), "error 22P03: invalid sign in external \"numeric\" value");
+    assert_eq!(answer("0001000000007fff0001"), "error 22P03: invalid scale in external \"numeric\" value");
+    assert_eq!(answer("000100000000000000010000"), "error 22P03: incorrect binary data format");
+    // What the scale hides is cut off; zero digits at the front are none.
+    assert_eq!(answer("000200004000000100011999"), "-1.6");
+    assert_eq!(answer("0002000100000000000004d2"), "1234");
+    assert_eq!(answer("00018000000000000001"), "0");
+    assert_eq!(
+        answer("00017fff000000000001").len(),
+        "10000000000000000000...00000000000000000000 (131069 characters)".len()
+    );
+    let mut state = 3u64;
+    for _ in 0..2_000 {
+        let mut bytes: Vec<u8> = Vec::new();
+        for _ in 0..6 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            bytes.extend_from_slice(&((state >> 40) as u16 & 0x1fff).to_be_bytes());
+        }
+        bytes[0] = 0;
+        bytes[1] = 2;
+        bytes[4..6].fill(0);
+        let _ = Numeric::from_wire(&bytes);
+    }
+}
+
+#[test]
+fn random_numbers_keep_their_order() {
+    let mut state = 5u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    let mut last = (Numeric::ZERO, Numeric::ZERO.to_bytes());
+    for _ in 0..50_000 {
+        let digits: String = (0..random(50) + 1)
+            .map(|_| char::from(b'0' + [0, 0, 9, 1, random(10) as u8][random(5) as usize]))
+            .collect();
+        let sign = ["", "-"][random(2) as usize];
+        let value = n(&format!("{sign}{digits}e{}", random(120) as i64 - 60));
+        let bytes = value.to_bytes();
+        assert_eq!(Numeric::decode(&bytes).as_ref(), Ok(&value));
+        assert_eq!(value.cmp_value(&last.0), compare_encoded(&bytes, &last.1), "{value} {}", last.0);
+        assert_eq!(n(&value.to_string()), value);
+        let difference = value.subtract(&last.0).unwrap();
+        assert_eq!(difference.add(&last.0).unwrap().cmp_value(&value), Ordering::Equal);
+        assert_eq!(difference.signum(), value.cmp_value(&last.0) as i32);
+        last = (value, bytes);
+    }
 }

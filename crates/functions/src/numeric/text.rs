@@ -44,14 +44,14 @@ impl Numeric {
         let invalid = || PgError::invalid_input("numeric", text);
         for (word, value) in WORDS {
             if number.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes())) {
-                return if number[word.len()..].iter().all(|byte| is_space(byte)) { Ok(value) } else { Err(invalid()) };
+                return if number[word.len()..].iter().all(is_space) { Ok(value) } else { Err(invalid()) };
             }
         }
         let (written, rest) = split(number).ok_or_else(invalid)?;
         if written.exponent.abs() >= EXPONENT_LIMIT {
             return Err(overflow());
         }
-        if !rest.iter().all(|byte| is_space(byte)) {
+        if !rest.iter().all(is_space) {
             return Err(invalid());
         }
         written.value()
