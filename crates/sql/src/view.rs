@@ -18,7 +18,7 @@ use crate::bind::{Bound, bind_view_query, failure, from_plan_error};
 use crate::lower::{Construct, Lowering, VIEW_TIME_ZONE};
 use crate::rules::push_filter::PushFilter;
 use crate::rules::recursion::{self, Term};
-use crate::rules::{cross_join, decorrelate, distinct_on, guard, one_window, ordered_limit};
+use crate::rules::{cross_join, decorrelate, dimensions, distinct_on, guard, one_window, ordered_limit};
 use crate::{Catalog, SqlError};
 
 /// A query lowered to a dataflow.
@@ -113,7 +113,7 @@ fn order_joins(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     ];
     let plan = guard::hold_risky(plan)?;
     let plan = Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?;
-    guard::order_filters(guard::let_go(plan)?)
+    guard::order_filters(dimensions::order_by_keys(guard::let_go(plan)?)?)
 }
 
 /// The columns of a query, and the relations it names: what a plain view needs to be created.

@@ -61,6 +61,7 @@ pub use retype::{is_retype, retype};
 pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
 pub use table_function::FunctionTable;
 
+use crate::rules::date_bound::compare_dates;
 use crate::{Catalog, SqlError, SqlType};
 
 /// A query bound to relations, with types resolved: not optimised yet.
@@ -129,11 +130,11 @@ fn bind_once(query: &ast::Query, binder: Binder<'_>) -> Result<BoundOnce, SqlErr
 }
 
 /// DataFusion's own analysis, after ours. Constants are folded, as some functions' types depend on their arguments'
-/// values (`round(x, 2)`); a union's columns are then brought to one type once more.
+/// values (`round(x, 2)`), and dates are compared with dates; a union's columns are then brought to one type once more.
 fn analyze(plan: LogicalPlan, options: &Options) -> PlanResult<LogicalPlan> {
     let plan = ResolveGroupingFunction::new().analyze(plan, options)?;
     let plan = TypeCoercion::new().analyze(plan, options)?;
-    let plan = recompute_schemas(fold_constants(plan, options)?)?;
+    let plan = compare_dates(recompute_schemas(fold_constants(plan, options)?)?)?;
     if plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
         return TypeCoercion::new().analyze(plan, options);
     }

@@ -1,7 +1,9 @@
 //! Rewrites of logical plans: our own, one file each, and the list of DataFusion's that keep PostgreSQL's meaning.
 
 pub mod cross_join;
+pub mod date_bound;
 pub mod decorrelate;
+pub mod dimensions;
 pub mod distinct_on;
 pub mod fallible;
 pub mod guard;
