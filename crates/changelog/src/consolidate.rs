@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{ChangeBatch, RowCodec, canonical_key};
+use crate::{ChangeBatch, RowCodec, canonical_value};
 
 /// Sums the weights of equal rows and drops those that come to zero.
 ///
@@ -21,7 +21,7 @@ pub fn consolidate(batch: &ChangeBatch) -> Result<ChangeBatch, ArrowError> {
     if batch.row_count() < 2 {
         return if batch.row_count() == 1 && batch.weight(0) == 0 { Ok(batch.slice(0, 0)) } else { Ok(batch.clone()) };
     }
-    let columns: Vec<_> = batch.rows().columns().iter().map(canonical_key).collect();
+    let columns: Vec<_> = batch.rows().columns().iter().map(canonical_value).collect();
     if columns.is_empty() {
         let total: i64 = (0..batch.row_count()).map(|row| batch.weight(row)).sum();
         let kept = batch.slice(0, usize::from(total != 0));

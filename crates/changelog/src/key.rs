@@ -1,14 +1,16 @@
 //! Keys: their canonical form, their hash, and the key group a hash falls into.
 //!
-//! 1. `canonical_key` makes equal keys identical: −0.0 becomes 0.0 and every NaN becomes one NaN,
-//!    since PostgreSQL groups them together.
+//! 1. `canonical_key` makes equal keys identical: −0.0 becomes 0.0, every NaN becomes one NaN and a numeric (large binary)
+//!    loses its display scale, the two bytes at its end, since PostgreSQL groups them together. `canonical_value` does
+//!    so for floats only: 1.0 and 1.00 are one key, but two values.
 //! 2. `hash_columns` hashes column by column with XXH3 (64 bits); each further column is mixed into
 //!    the hash so far. The function is part of the stored format: it must never change.
 //! 3. The top eight bits of the hash are the key group.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, LargeBinaryArray, ListArray};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
@@ -44,9 +46,37 @@ impl KeyGroup {
     }
 }
 
-/// The same column with −0.0 and NaN in their one canonical form. Other types come back unchanged.
+/// The same column with −0.0, NaN and numerics in the one form that equal values have. Other types come back unchanged.
 #[must_use]
 pub fn canonical_key(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::LargeBinary => without_scales(column.as_binary::<i64>()),
+        DataType::List(item) if matches!(item.data_type(), DataType::LargeBinary | DataType::List(_)) => {
+            let list = column.as_list::<i32>();
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::new(Arc::clone(item), offsets, canonical_key(list.values()), nulls))
+        }
+        _ => canonical_value(column),
+    }
+}
+
+/// Numerics with a display scale of 0.
+fn without_scales(numerics: &LargeBinaryArray) -> ArrayRef {
+    let offsets = numerics.value_offsets();
+    let ends = offsets.windows(2).filter(|range| range[1] - range[0] >= 2).map(|range| range[1] as usize);
+    let bytes = numerics.value_data();
+    if ends.clone().all(|end| bytes[end - 2..end] == [0, 0]) {
+        return Arc::new(numerics.clone());
+    }
+    let mut bytes = bytes.to_vec();
+    ends.for_each(|end| bytes[end - 2..end].fill(0));
+    let (offsets, nulls) = (numerics.offsets().clone(), numerics.nulls().cloned());
+    Arc::new(LargeBinaryArray::new(offsets, Buffer::from_vec(bytes), nulls))
+}
+
+/// The same column with −0.0 and NaN in their one form. Other types come back unchanged.
+#[must_use]
+pub fn canonical_value(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float64 => {
             let floats = column.as_primitive::<Float64Type>();
@@ -172,6 +202,7 @@ fn hash_column(column: &ArrayRef, hashes: &mut [u64]) {
             hash_bytes(values.iter().map(|v| v.map(str::as_bytes)), hashes);
         }
         DataType::Binary => hash_bytes(column.as_binary::<i32>().iter(), hashes),
+        DataType::LargeBinary => hash_bytes(column.as_binary::<i64>().iter(), hashes),
         DataType::FixedSizeBinary(_) => hash_bytes(column.as_fixed_size_binary().iter(), hashes),
         _ => {
             // Nested types: hash the stored bytes of the one column.

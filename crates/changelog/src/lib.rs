@@ -19,6 +19,8 @@ pub use consolidate::consolidate;
 pub use epoch::{Epoch, Watermark};
 pub use error::{RowError, SqlState};
 pub use ids::{JobId, RelationId, StateTableId, WorkerIndex};
-pub use key::{KEY_GROUP_COUNT, KeyGroup, canonical_key, hash_columns, hash_integer, is_hashed_one_to_one};
+pub use key::{
+    KEY_GROUP_COUNT, KeyGroup, canonical_key, canonical_value, hash_columns, hash_integer, is_hashed_one_to_one,
+};
 pub use row_bytes::{RowBytes, RowCodec, RowCodecError};
 pub use shared_work::{Shape, SharedWork, Work};

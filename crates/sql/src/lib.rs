@@ -50,6 +50,6 @@ pub use parse::{parse, parse_expression, parse_query, place_of};
 pub use query::{QueryPlan, RowStream, RunContext, plan_query};
 pub use recompute::plan_recomputation;
 pub use run::{Cancel, QueryMemory};
-pub use sql_type::{BUILTIN_TYPES, BuiltinType, COMPUTED_NUMERIC, NUMERIC_DEFAULT, SqlType, TYPE_METADATA};
+pub use sql_type::{BUILTIN_TYPES, BuiltinType, COMPUTED_NUMERIC, SqlType, TYPE_METADATA};
 pub use statement::{CreateSource, DropSource, Parsed, ShownKind, Statement, identifier, name_parts};
 pub use view::{ITERATIONS_MAX, ViewPlan, describe_view, lower_bounded_view, lower_view};

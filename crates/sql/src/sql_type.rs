@@ -1,8 +1,8 @@
 //! SQL types: PostgreSQL's names and numbers for the Arrow types that hold their values.
 //!
 //! Most Arrow types stand for one SQL type. Where several SQL types share one (`text` and `varchar(20)`, `oid` and
-//! `regclass`), the field's metadata `keyfold.type` names the SQL type. A decimal without metadata is a `numeric` for
-//! which nobody declared digits, whatever digits it was computed with.
+//! `regclass`), the field's metadata `keyfold.type` names the SQL type. A `numeric` has an Arrow type of its own
+//! (`functions::NUMERIC`); a decimal is a `numeric(p,s)`, or without metadata one whose digits were computed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::sql::sqlparser::ast::{self, ArrayElemTypeDef, CharacterLength, ExactNumberInfo, TimezoneInfo};
 
-use functions::text_format::number::FREE_SCALE;
+use functions::NUMERIC;
 
 use crate::SqlError;
 
@@ -20,8 +20,8 @@ pub const TYPE_METADATA: &str = "keyfold.type";
 /// The name under which a numeric is stored whose digits were computed, not declared. No user's type is called so.
 pub const COMPUTED_NUMERIC: &str = "numeric of";
 
-/// Digits of a numeric, and digits after its point, when none are declared.
-pub const NUMERIC_DEFAULT: (u8, i8) = (38, FREE_SCALE);
+/// The bits of a numeric's type modifier that hold its scale.
+const SCALE_MASK: i32 = 0x7ff;
 
 /// One SQL type that values can have.
 pub struct BuiltinType {
@@ -69,9 +69,7 @@ pub const BUILTIN_TYPES: &[BuiltinType] = &[
     builtin("int8", "bigint", (20, 1016), 8, 'N', false, || DataType::Int64),
     builtin("float4", "real", (700, 1021), 4, 'N', false, || DataType::Float32),
     builtin("float8", "double precision", (701, 1022), 8, 'N', false, || DataType::Float64),
-    builtin("numeric", "numeric", (1700, 1231), -1, 'N', false, || {
-        DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1)
-    }),
+    builtin("numeric", "numeric", (1700, 1231), -1, 'N', false, || NUMERIC),
     builtin("text", "text", (25, 1009), -1, 'S', false, || DataType::Utf8),
     builtin("varchar", "character varying", (1043, 1015), -1, 'S', true, || DataType::Utf8),
     builtin("bpchar", "character", (1042, 1014), -1, 'S', true, || DataType::Utf8),
@@ -264,8 +262,9 @@ impl SqlType {
         if let Some(length) = self.length_max() {
             return i32::try_from(length + 4).unwrap_or(-1);
         }
-        match self.digits() {
-            Some((precision, scale)) if self.is_named() => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
+        match (self.digits(), self.numeric_digits()) {
+            (Some((precision, scale)), _) if self.is_named() => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
+            (_, Some((precision, scale))) => ((i32::from(precision) << 16) | (i32::from(scale) & SCALE_MASK)) + 4,
             _ => -1,
         }
     }
@@ -278,16 +277,24 @@ impl SqlType {
         }
     }
 
+    /// p and s of a `numeric(p,s)` that is no decimal: too long, or with a scale that decimals do not have.
+    #[must_use]
+    pub fn numeric_digits(&self) -> Option<(u16, i16)> {
+        let digits = self.named.as_deref()?.strip_prefix("numeric(")?.strip_suffix(')')?;
+        let (precision, scale) = digits.split_once(',').filter(|_| *innermost(&self.data_type) == NUMERIC)?;
+        Some((precision.parse().ok()?, scale.parse().ok()?))
+    }
+
     /// Whether it is a numeric whose digits were computed, not declared.
     pub(crate) fn is_computed_numeric(&self) -> bool {
-        !self.is_array() && !self.is_named() && self.digits().is_some_and(|digits| digits != NUMERIC_DEFAULT)
+        !self.is_array() && !self.is_named() && self.digits().is_some()
     }
 
     /// The type as it is written in stored definitions: its name, with the digits that a numeric was computed with.
     #[must_use]
     pub fn stored_name(&self) -> String {
         match self.digits() {
-            Some((precision, scale)) if !self.is_named() && (precision, scale) != NUMERIC_DEFAULT => {
+            Some((precision, scale)) if !self.is_named() => {
                 let brackets = if self.is_array() { "[]" } else { "" };
                 format!("\"{COMPUTED_NUMERIC}\"({precision},{scale}){brackets}")
             }
@@ -304,7 +311,9 @@ impl SqlType {
             (None, -1) => base.display.to_owned(),
             (None, modifier) => {
                 let modifier = modifier - 4;
-                format!("{}({},{})", base.display, modifier >> 16, modifier & 0xffff)
+                // Eleven bits with a sign, as in PostgreSQL.
+                let scale = ((modifier & SCALE_MASK) ^ 0x400) - 0x400;
+                format!("{}({},{scale})", base.display, modifier >> 16)
             }
         };
         if self.is_array() {
@@ -385,23 +394,20 @@ fn undefined_type(name: &str) -> SqlError {
 
 fn numeric(info: &ExactNumberInfo) -> Result<SqlType, SqlError> {
     let (precision, scale) = match info {
-        ExactNumberInfo::None => return Ok(SqlType::new(DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1))),
+        ExactNumberInfo::None => return Ok(SqlType::new(NUMERIC)),
         ExactNumberInfo::Precision(precision) => (*precision, 0),
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
     };
     if precision == 0 || precision > 1000 {
         return Err(SqlError::new(b"22023", format!("NUMERIC precision {precision} must be between 1 and 1000")));
     }
-    if precision > 38 {
-        return Err(SqlError::unsupported(format!("numeric with {precision} digits"))
-            .with_hint("Up to 38 digits can be declared."));
+    if !(-1000..=1000).contains(&scale) {
+        return Err(SqlError::new(b"22023", format!("NUMERIC scale {scale} must be between -1000 and 1000")));
     }
+    let name = format!("numeric({precision},{scale})");
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p), Ok(s)) if s >= 0 && i64::from(p) >= scale => {
-            Ok(named(DataType::Decimal128(p, s), format!("numeric({p},{s})")))
-        }
-        _ => Err(SqlError::unsupported(format!("numeric({precision},{scale})"))
-            .with_hint("The digits after the point must be between 0 and the number of all digits.")),
+        (Ok(p), Ok(s)) if p <= 38 && s >= 0 && i64::from(p) >= scale => Ok(named(DataType::Decimal128(p, s), name)),
+        _ => Ok(named(NUMERIC, name)),
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use changelog::{ChangelogMode, Epoch, RelationId};
 use datafusion::common::ScalarValue;
+use functions::text_format::{Clock, to_text};
 use futures::StreamExt;
 use state::{EpochPins, ReadTable, StateError};
 
@@ -182,8 +183,13 @@ pub fn run_plan(plan: &QueryPlan, parameters: &[ArrayRef]) -> Result<Vec<RecordB
 /// The rows of a batch as text, values separated by `|`.
 pub fn lines(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
+    let shown = |column: &ArrayRef| match column.data_type() {
+        DataType::LargeBinary => Arc::new(to_text(column, &Clock::default())) as ArrayRef,
+        _ => Arc::clone(column),
+    };
+    let columns: Vec<ArrayRef> = batch.columns().iter().map(shown).collect();
     let formatters: Vec<_> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).expect("can be shown")).collect();
+        columns.iter().map(|c| ArrayFormatter::try_new(c, &options).expect("can be shown")).collect();
     (0..batch.num_rows())
         .map(|row| formatters.iter().map(|f| f.value(row).to_string()).collect::<Vec<_>>().join("|"))
         .collect()

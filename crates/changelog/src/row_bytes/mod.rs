@@ -8,7 +8,7 @@
 //! | floats | big-endian bits; all bits turned if negative, else the sign bit |
 //! | boolean | one byte |
 //! | interval | months, days, nanoseconds, each as an integer |
-//! | text, bytea | the bytes, 0 written as `00 FF`; then `00 00` |
+//! | text, bytea, numeric | the bytes, 0 written as `00 FF`; then `00 00` |
 //! | fixed-size binary | the bytes |
 //! | list | for each element a byte 1 and the element; then a byte 0 |
 //!
@@ -103,6 +103,7 @@ impl RowCodec {
             | DataType::Utf8
             | DataType::LargeUtf8
             | DataType::Binary
+            | DataType::LargeBinary
             | DataType::FixedSizeBinary(_) => true,
             _ => false,
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, LargeStringBuilder, ListArray,
-    PrimitiveBuilder, StringBuilder, new_empty_array,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, LargeBinaryBuilder, LargeStringBuilder,
+    ListArray, PrimitiveBuilder, StringBuilder, new_empty_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
@@ -160,6 +160,7 @@ fn read_bytes(t: &DataType, cursors: &mut [&[u8]]) -> Result<ArrayRef, RowCodecE
         DataType::Utf8 => bytes!(StringBuilder::new(), text),
         DataType::LargeUtf8 => bytes!(LargeStringBuilder::new(), text),
         DataType::Binary => bytes!(BinaryBuilder::new(), |v: &[u8]| Ok(v.to_vec())),
+        DataType::LargeBinary => bytes!(LargeBinaryBuilder::new(), |v: &[u8]| Ok(v.to_vec())),
         DataType::FixedSizeBinary(width) => {
             let mut builder = FixedSizeBinaryBuilder::with_capacity(cursors.len(), *width);
             for cursor in cursors {

@@ -64,6 +64,7 @@ fn for_each_bytes(column: &ArrayRef, mut visit: impl FnMut(usize, Option<&[u8]>)
             column.as_string::<i64>().iter().enumerate().for_each(|(row, v)| visit(row, v.map(str::as_bytes)));
         }
         DataType::Binary => column.as_binary::<i32>().iter().enumerate().for_each(|(row, v)| visit(row, v)),
+        DataType::LargeBinary => column.as_binary::<i64>().iter().enumerate().for_each(|(row, v)| visit(row, v)),
         other => panic!("rows of type {other} cannot be stored"),
     }
 }

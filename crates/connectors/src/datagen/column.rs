@@ -10,6 +10,9 @@ use arrow::datatypes::{
     Int64Type, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
 
+use functions::NumericBuilder;
+use functions::numeric::Numeric;
+
 use crate::ConnectorError;
 use crate::formats::fields::Fields;
 use crate::formats::values::{self, Threads};
@@ -128,6 +131,7 @@ fn integer_range(data_type: &DataType) -> Option<(i64, i64)> {
             let limit = 10i64.checked_pow(digits).map_or(i64::MAX, |limit| limit - 1);
             (-limit, limit)
         }
+        DataType::LargeBinary => (i64::MIN, i64::MAX),
         DataType::Date32 => (-700_000, 2_900_000),
         DataType::Time64(TimeUnit::Microsecond) => (0, MICROS_PER_DAY - 1),
         DataType::Timestamp(TimeUnit::Microsecond, _) => (-60_000_000_000_000_000, 250_000_000_000_000_000),
@@ -224,6 +228,11 @@ fn integers(data_type: &DataType, numbers: impl Iterator<Item = i64>) -> ArrayRe
         DataType::Int16 => primitive::<Int16Type>(numbers.map(|number| number as i16)),
         DataType::Int32 => primitive::<Int32Type>(numbers.map(|number| number as i32)),
         DataType::UInt32 => primitive::<UInt32Type>(numbers.map(|number| number as u32)),
+        DataType::LargeBinary => {
+            let mut column = NumericBuilder::default();
+            numbers.for_each(|number| column.append(&Numeric::from_i64(number)));
+            column.finish()
+        }
         DataType::Decimal128(precision, scale) => {
             let factor = 10i128.pow(*scale as u32);
             let column = PrimitiveArray::<Decimal128Type>::from_iter_values(numbers.map(|n| i128::from(n) * factor));

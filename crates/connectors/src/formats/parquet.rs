@@ -13,6 +13,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null
 use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions as Display};
+use functions::text_format::Clock;
+use functions::{CastTarget, NUMERIC};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -292,6 +294,9 @@ fn cast_column(field: &Field, source: &ArrayRef, bad: &mut BadRows) -> Result<Ar
         DataType::LargeUtf8 => &DataType::Utf8,
         data_type => data_type,
     };
+    if *target == NUMERIC && *source.data_type() != NUMERIC {
+        return numerics(source);
+    }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let column = match cast_with_options(source, target, &options) {
         Ok(column) => column,
@@ -302,6 +307,15 @@ fn cast_column(field: &Field, source: &ArrayRef, bad: &mut BadRows) -> Result<Ar
         DataType::LargeUtf8 => Ok(values::documents(column.as_string(), bad)),
         _ => Ok(column),
     }
+}
+
+/// Whole numbers and decimals as numerics, which hold them all.
+fn numerics(source: &ArrayRef) -> Result<ArrayRef, ConnectorError> {
+    let wrong = |error: String| ConnectorError::Schema(error);
+    let known = declared_type(source.data_type()).unwrap_or(DataType::Int64);
+    let exact = arrow::compute::cast(source, &known).map_err(|error| wrong(error.to_string()))?;
+    let target = CastTarget::new(NUMERIC);
+    functions::scalar::cast_column(&exact, &target, &Clock::default()).map_err(|error| wrong(error.message))
 }
 
 /// Casts where some values do not fit: those become NULL, and their rows bad.
@@ -341,7 +355,9 @@ fn is_readable_as(from: &DataType, to: &DataType) -> bool {
         (Null, _) => true,
         (from, Int16 | Int32 | Int64 | UInt32) => from.is_integer(),
         (from, Float32 | Float64) => from.is_numeric(),
-        (from, Decimal128(..)) => from.is_integer() || matches!(from, Decimal32(..) | Decimal64(..) | Decimal128(..)),
+        (from, Decimal128(..) | LargeBinary) => {
+            from.is_integer() || matches!(from, Decimal32(..) | Decimal64(..) | Decimal128(..))
+        }
         (from, Utf8 | LargeUtf8) => is_text(from),
         (from, Binary) => matches!(from, LargeBinary | BinaryView | FixedSizeBinary(_)),
         (Date64 | Timestamp(..), Date32) => true,

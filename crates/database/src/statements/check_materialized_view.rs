@@ -12,6 +12,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use dataflow::{OperatorSpec, OutputIdentity};
+use functions::NUMERIC;
+use functions::text_format::{Clock, write_value};
 use futures::TryStreamExt;
 use state::Pin;
 
@@ -142,6 +144,11 @@ async fn run_text(
 fn value_text(column: &ArrayRef, row: usize) -> Result<Option<String>, DatabaseError> {
     if column.is_null(row) {
         return Ok(None);
+    }
+    if *column.data_type() == NUMERIC {
+        let mut text = String::new();
+        write_value(column.as_ref(), row, &Clock::default(), &mut text);
+        return Ok(Some(text));
     }
     let text = arrow::util::display::array_value_to_string(column, row)?;
     Ok(Some(text))

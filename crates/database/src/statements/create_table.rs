@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use changelog::ChangeBatch;
+use functions::CastTarget;
+use functions::scalar::cast_column;
+use functions::text_format::Clock;
 use sql::{SqlType, ast};
 
 use super::options::{bool_value, unknown_option, with_options};
@@ -123,8 +125,8 @@ fn in_free_digits(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, Data
     if column.data_type() == wanted {
         return Ok(Arc::clone(column));
     }
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, wanted, &strict).map_err(|_| DatabaseError::new("22003", "numeric field overflow"))
+    let cast = cast_column(column, &CastTarget::new(wanted.clone()), &Clock::default());
+    cast.map_err(|error| DatabaseError::new(error.sqlstate.as_str(), error.message))
 }
 
 fn columns_of_query(create: &ast::CreateTable, query: &sql::QueryPlan) -> Result<Vec<Column>, DatabaseError> {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::util::display::array_value_to_string;
 use changelog::{RowCodec, canonical_key};
+use functions::text_format::{Clock, write_value};
 
 use crate::DatabaseError;
 
@@ -30,7 +30,12 @@ pub fn duplicates(keys: &[ArrayRef]) -> Vec<bool> {
 /// 23505 for a key that is there already.
 #[must_use]
 pub fn unique_violation(constraint: &str, names: &[&str], keys: &[ArrayRef], row: usize) -> DatabaseError {
-    let values: Vec<String> = keys.iter().map(|k| array_value_to_string(k, row).unwrap_or_default()).collect();
+    let shown = |key: &ArrayRef| {
+        let mut text = String::new();
+        write_value(key.as_ref(), row, &Clock::default(), &mut text);
+        text
+    };
+    let values: Vec<String> = keys.iter().map(shown).collect();
     let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     let detail = format!("Key ({})=({}) already exists.", names.join(", "), values.join(", "));
     DatabaseError::new("23505", message).with_detail(detail)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::util::display::array_value_to_string;
 use database::{ConnectOptions, DatabaseError, Instance, InstanceOptions, Outcome, Session};
 use futures::TryStreamExt;
@@ -99,7 +99,13 @@ pub async fn text_of(outcome: Outcome) -> Result<String, DatabaseError> {
 fn lines(batch: &RecordBatch) -> Vec<String> {
     let value = |column: usize, row: usize| {
         let column = batch.column(column);
-        if column.is_null(row) { "NULL".to_owned() } else { array_value_to_string(column, row).expect("has a text") }
+        if column.is_null(row) {
+            return "NULL".to_owned();
+        }
+        if *column.data_type() == functions::NUMERIC {
+            return functions::read_numeric(column.as_binary::<i64>().value(row)).to_string();
+        }
+        array_value_to_string(column, row).expect("has a text")
     };
     let line = |row| (0..batch.num_columns()).map(|column| value(column, row)).collect::<Vec<_>>().join("|");
     (0..batch.num_rows()).map(line).collect()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use changelog::{ChangeBatch, ChangelogMode, Epoch, RowCodec, canonical_key};
+use changelog::{ChangeBatch, ChangelogMode, Epoch, RowCodec, canonical_value};
 
 use crate::{Node, Operator, OperatorSpec, Output};
 
@@ -74,7 +74,7 @@ impl Checked {
     fn count_totals(&mut self, changes: &[ChangeBatch]) {
         let Some(totals) = &mut self.totals else { return };
         for batch in changes {
-            let columns: Vec<ArrayRef> = batch.rows().columns().iter().map(canonical_key).collect();
+            let columns: Vec<ArrayRef> = batch.rows().columns().iter().map(canonical_value).collect();
             let rows = RowCodec::new(columns.iter().map(|c| c.data_type().clone()).collect()).encode(&columns);
             for row in 0..batch.row_count() {
                 let bytes = if columns.is_empty() { Vec::new() } else { rows.row(row).to_vec() };

@@ -1,4 +1,5 @@
-//! `avg` of integers and numerics: numeric with at least 16 decimal places. (Floats: `float_sum.rs`.)
+//! `avg` of integers and decimals: a numeric with as many places as PostgreSQL's. (Floats: `float_sum.rs`, numerics:
+//! `numeric_sum.rs`.)
 //!
 //! Words: [sum, two words for integers and three for numerics; count of non-NULL arguments].
 
@@ -6,34 +7,31 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Builder};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int16Type, Int32Type, Int64Type, i256};
 use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records, Weights};
 
+use num_bigint::BigInt;
+
 use super::Argument;
 use super::fold::{add_count, add_wide, for_each_value, wide};
-use super::sum::{
-    NUMERIC_MAX, add_product, long, merge_counts, merge_long_sums, numeric_overflow, partial_counts, partial_long_sums,
-    partial_sums,
-};
-
-/// Decimal places of the average of integers.
-const AVG_SCALE: i8 = 16;
+use super::sum::{add_product, long, merge_counts, merge_long_sums, partial_counts, partial_long_sums, partial_sums};
+use crate::numeric::Numeric;
+use crate::{NUMERIC, NumericBuilder};
 
 pub(super) fn function(argument: &Argument) -> Option<Arc<dyn AggregateFunction>> {
-    let (input_scale, scale) = match argument.data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 => (0, AVG_SCALE),
-        DataType::Decimal128(_, scale) => (scale, scale.max(AVG_SCALE)),
+    let input_scale = match argument.data_type {
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => 0,
+        DataType::Decimal128(_, scale) => scale,
         _ => return None,
     };
-    Some(Arc::new(Avg { input: argument.data_type.clone(), input_scale, scale }))
+    Some(Arc::new(Avg { input: argument.data_type.clone(), input_scale }))
 }
 
 #[derive(Debug)]
 struct Avg {
     input: DataType,
     input_scale: i8,
-    scale: i8,
 }
 
 impl AggregateFunction for Avg {
@@ -42,7 +40,7 @@ impl AggregateFunction for Avg {
     }
 
     fn result_type(&self) -> DataType {
-        DataType::Decimal128(38, self.scale)
+        NUMERIC
     }
 
     fn accumulator(&self, _mode: ChangelogMode) -> Box<dyn Accumulator> {
@@ -50,7 +48,7 @@ impl AggregateFunction for Avg {
             DataType::Int16 => Box::new(IntegerAvg::<Int16Type>(PhantomData)),
             DataType::Int32 => Box::new(IntegerAvg::<Int32Type>(PhantomData)),
             DataType::Int64 => Box::new(IntegerAvg::<Int64Type>(PhantomData)),
-            _ => Box::new(NumericAvg { input_scale: self.input_scale, scale: self.scale }),
+            _ => Box::new(NumericAvg { input_scale: self.input_scale }),
         }
     }
 
@@ -89,7 +87,7 @@ impl<T: ArrowPrimitiveType<Native: Into<i64>> + Debug + Send + Sync> Accumulator
     }
 
     fn finish(&self, records: &Records<'_>) -> Finished {
-        averages(records.iter().map(|words| (i256::from_i128(wide(words)), words[2] as i64)), 0, AVG_SCALE)
+        averages(records.iter().map(|words| (i256::from_i128(wide(words)), words[2] as i64)), 0)
     }
 
     fn partial(&self, records: &Records<'_>) -> Option<Vec<ArrayRef>> {
@@ -106,7 +104,6 @@ impl<T: ArrowPrimitiveType<Native: Into<i64>> + Debug + Send + Sync> Accumulator
 #[derive(Debug)]
 struct NumericAvg {
     input_scale: i8,
-    scale: i8,
 }
 
 impl Accumulator for NumericAvg {
@@ -123,7 +120,7 @@ impl Accumulator for NumericAvg {
     }
 
     fn finish(&self, records: &Records<'_>) -> Finished {
-        averages(records.iter().map(|words| (long(words), words[3] as i64)), self.input_scale, self.scale)
+        averages(records.iter().map(|words| (long(words), words[3] as i64)), self.input_scale)
     }
 
     fn fallible(&self) -> bool {
@@ -140,39 +137,26 @@ impl Accumulator for NumericAvg {
     }
 }
 
-/// Sum (at `input_scale`) over count, rounded half away from zero to `scale` places; NULL where the count is 0.
-fn averages(parts: impl ExactSizeIterator<Item = (i256, i64)>, input_scale: i8, scale: i8) -> Finished {
-    let mut values = Decimal128Builder::with_capacity(parts.len()).with_data_type(DataType::Decimal128(38, scale));
+/// Sum (at `scale`) over count; NULL where the count is 0.
+fn averages(parts: impl ExactSizeIterator<Item = (i256, i64)>, scale: i8) -> Finished {
+    let mut values = NumericBuilder::with_capacity(parts.len());
     let mut errors = Vec::new();
-    let factor = i256::from_i128(10i128.pow(u32::from((scale - input_scale).unsigned_abs())));
     for (i, (sum, count)) in parts.enumerate() {
         if count == 0 {
             values.append_null();
             continue;
         }
-        let (numerator, count) = (sum.wrapping_mul(factor), i128::from(count));
-        let average = divide_rounding(numerator, count).filter(|average| average.unsigned_abs() <= NUMERIC_MAX as u128);
-        if average.is_none() {
-            errors.push((i, numeric_overflow().into()));
+        let sum = match sum.to_i128() {
+            Some(sum) => Ok(Numeric::from_decimal(sum, scale)),
+            None => Numeric::from_parts(BigInt::from_signed_bytes_le(&sum.to_le_bytes()), scale.into()),
+        };
+        match sum.and_then(|sum| Numeric::average(&sum, count)) {
+            Ok(average) => values.append(&average),
+            Err(error) => {
+                errors.push((i, error.into()));
+                values.append_null();
+            }
         }
-        values.append_option(average);
     }
-    Finished { values: Arc::new(values.finish()), errors }
-}
-
-/// numerator / denominator rounded half away from zero; `None` if it leaves 128 bits.
-fn divide_rounding(numerator: i256, denominator: i128) -> Option<i128> {
-    // Most sums are small: 128-bit division is many times faster.
-    if let Some(small) = numerator.to_i128() {
-        let (quotient, rest) = (small / denominator, small % denominator);
-        let up = rest.unsigned_abs() * 2 >= denominator.unsigned_abs();
-        let away = if (small < 0) == (denominator < 0) { 1 } else { -1 };
-        return Some(if up { quotient + away } else { quotient });
-    }
-    let divisor = i256::from_i128(denominator);
-    let quotient = numerator.checked_div(divisor)?;
-    let rest = numerator.checked_rem(divisor)?.to_i128()?;
-    let up = rest.unsigned_abs() * 2 >= denominator.unsigned_abs();
-    let away = if numerator.is_negative() == (denominator < 0) { i256::ONE } else { i256::MINUS_ONE };
-    if up { quotient.wrapping_add(away).to_i128() } else { quotient.to_i128() }
+    Finished { values: values.finish(), errors }
 }

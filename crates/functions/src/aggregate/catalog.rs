@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 
 use super::HYPOTHETICAL_PREFIX;
+use crate::{NUMERIC, is_number};
 
 /// All aggregate functions by name, `every` being another name for `bool_and` and so on.
 pub const AGGREGATE_NAMES: &[&str] = &[
@@ -139,9 +140,24 @@ pub(super) fn is_ordered(name: &str) -> bool {
         || matches!(name, "median" | "approx_median" | "approx_distinct" | "approx_count_distinct")
 }
 
-/// The types that arguments of these types are widened to.
+/// The types that arguments of these types are widened to, but numerics: those the binder casts to what `wanted_types` says,
+/// since DataFusion could not.
 pub(super) fn coerced(name: &str, types: &[DataType]) -> Vec<DataType> {
-    let numbers = |t: &DataType| if t.is_numeric() || t.is_null() { DataType::Float64 } else { widened(t) };
+    let wanted = wanted_types(name, types).into_iter().zip(types);
+    wanted.map(|(wanted, found)| if has_numerics(found) { found.clone() } else { wanted }).collect()
+}
+
+fn has_numerics(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) => has_numerics(item.data_type()),
+        other => *other == NUMERIC,
+    }
+}
+
+/// The types that arguments of these types are cast to.
+#[must_use]
+pub fn wanted_types(name: &str, types: &[DataType]) -> Vec<DataType> {
+    let numbers = |t: &DataType| if is_number(t) || t.is_null() { DataType::Float64 } else { widened(t) };
     let fraction = |t: &DataType| match t {
         DataType::List(_) => DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true))),
         _ => DataType::Float64,
@@ -153,7 +169,7 @@ pub(super) fn coerced(name: &str, types: &[DataType]) -> Vec<DataType> {
         ("approx_percentile_cont_with_weight", _) | ("corr" | "covar" | "covar_pop" | "covar_samp", _) => numbers(t),
         ("nth_value", 1) => DataType::Int64,
         (name, _) if name.starts_with(HYPOTHETICAL_PREFIX) => match types {
-            [own, placed] if own != placed && own.is_numeric() && placed.is_numeric() => DataType::Float64,
+            [own, placed] if own != placed && is_number(own) && is_number(placed) => DataType::Float64,
             [own, ..] => kept(own),
             [] => kept(t),
         },

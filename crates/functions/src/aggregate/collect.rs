@@ -13,7 +13,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
-use changelog::{AggregateFunction, Finished, RowCodec, RowError};
+use changelog::{AggregateFunction, Finished, RowCodec, RowError, canonical_key};
 use datafusion::common::ScalarValue;
 
 use super::Argument;
@@ -86,7 +86,7 @@ pub(super) fn function(
             name,
             elements: Elements::of_rows(types.clone(), order.to_vec()),
             skipped: if matches!(kind, Kind::Text | Kind::DistinctCount) { vec![0] } else { Vec::new() },
-            canonical: distinct || kind == Kind::DistinctCount,
+            canonical: (distinct || kind == Kind::DistinctCount).then_some(canonical_key),
             extreme: None,
             reading: Arc::new(Collect { kind, distinct, types, delimiter }),
         }) as Arc<dyn AggregateFunction>

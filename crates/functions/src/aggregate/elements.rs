@@ -244,7 +244,7 @@ fn sorted_keys(codec: &RowCodec, order: &[OrderArgument], arguments: &[ArrayRef]
 
 /// Whether the row bytes of a type are not in the order of its values.
 fn has_own_order(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Interval(_) | DataType::List(_))
+    matches!(data_type, DataType::Interval(_) | DataType::List(_) | DataType::LargeBinary)
 }
 
 /// A column as bytes in the order of the values; each value's end can be told from its bytes. NULL has any.

@@ -55,7 +55,7 @@ pub(super) fn function(
         name,
         elements: Elements::of_rows_by(vec![data_type.clone()], vec![order], vec![0]),
         skipped: Vec::new(),
-        canonical: true,
+        canonical: Some(canonical_key),
         extreme: None,
         reading: Arc::new(Place { kind, row, constant }),
     }))

@@ -23,6 +23,7 @@ use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWo
 use super::Argument;
 use super::fold::for_each_value;
 use super::pick;
+use crate::NUMERIC;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ impl AggregateFunction for MinMax {
 fn has_order(data_type: &DataType) -> bool {
     match data_type {
         DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Utf8 | DataType::Decimal128(_, _) => true,
+        numeric if *numeric == NUMERIC => true,
         DataType::List(item) => has_order(item.data_type()),
         other => word_type(other).is_some(),
     }

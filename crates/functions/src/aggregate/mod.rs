@@ -19,6 +19,7 @@ mod fold;
 mod hypothetical;
 mod interval_sum;
 mod min_max;
+mod numeric_sum;
 mod ordered;
 #[cfg(test)]
 mod ordered_tests;
@@ -42,6 +43,7 @@ use datafusion::common::ScalarValue;
 
 pub use catalog::{
     AGGREGATE_NAMES, ignores_distinct, is_constant_argument, keeps_distinct, orders_within_group, takes_order,
+    wanted_types,
 };
 pub use elements::OrderArgument;
 pub(crate) use elements::interval_length;
@@ -108,9 +110,11 @@ pub fn ordered_aggregate(
     match (name, arguments) {
         ("count", arguments) => count::function(arguments),
         ("sum", [argument]) => sum::function(argument)
+            .or_else(|| numeric_sum::function(numeric_sum::Kind::Sum, argument))
             .or_else(|| float_sum::function(float_sum::Kind::Sum, argument))
             .or_else(|| interval_sum::function(interval_sum::Kind::Sum, argument)),
         ("avg" | "mean", [argument]) => avg::function(argument)
+            .or_else(|| numeric_sum::function(numeric_sum::Kind::Avg, argument))
             .or_else(|| float_sum::function(float_sum::Kind::Avg, argument))
             .or_else(|| interval_sum::function(interval_sum::Kind::Avg, argument)),
         ("min", [argument]) => min_max::function(Extreme::Min, argument),
@@ -141,7 +145,11 @@ pub fn ordered_aggregate(
             percentile::function(name, percentile::Kind::Weighted, arguments, order)
         }
         (_, [_, _]) if name.starts_with(HYPOTHETICAL_PREFIX) => hypothetical::function(name, arguments, order),
-        (name, [argument]) => variance::Kind::of(name).and_then(|kind| variance::function(kind, argument)),
+        (name, [argument]) => {
+            let kind = variance::Kind::of(name)?;
+            variance::function(kind, argument)
+                .or_else(|| numeric_sum::function(numeric_sum::Kind::Variance(kind), argument))
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
-use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records, Weights, canonical_key};
+use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records, Weights};
 
 use super::elements::{Elements, order_text};
 use super::min_max::Extreme;
@@ -34,6 +34,9 @@ pub(super) trait Reading: Send + Sync + Debug {
     }
 }
 
+/// A form of a column's values.
+pub(super) type Canonical = fn(&ArrayRef) -> ArrayRef;
+
 /// An aggregate over ordered values.
 #[derive(Debug)]
 pub(super) struct OrderedFunction {
@@ -41,8 +44,8 @@ pub(super) struct OrderedFunction {
     pub elements: Elements,
     /// Columns of which a NULL excludes the row.
     pub skipped: Vec<usize>,
-    /// Whether -0 is 0, and each NaN like any other.
-    pub canonical: bool,
+    /// The form of values that equal ones have: `canonical_key`, or `canonical_value` where 1.0 and 1.00 are both kept.
+    pub canonical: Option<Canonical>,
     /// The end that is enough to keep as long as nothing is retracted, if one is.
     pub extreme: Option<Extreme>,
     pub reading: Arc<dyn Reading>,
@@ -85,7 +88,7 @@ impl AggregateFunction for OrderedFunction {
 struct OrderedAccumulator {
     sets: ValueSets,
     skipped: Vec<usize>,
-    canonical: bool,
+    canonical: Option<Canonical>,
     extreme: Option<Extreme>,
     reading: Arc<dyn Reading>,
 }
@@ -102,8 +105,8 @@ impl Accumulator for OrderedAccumulator {
             .fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), arguments[*column].logical_nulls().as_ref()));
         let canonical: Vec<ArrayRef>;
         let mut columns = arguments;
-        if self.canonical {
-            canonical = arguments.iter().map(canonical_key).collect();
+        if let Some(form) = self.canonical {
+            canonical = arguments.iter().map(form).collect();
             columns = &canonical;
         }
         match self.extreme {

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, PrimitiveA
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
-use changelog::{AggregateFunction, Finished, RowCodec, RowError};
+use changelog::{AggregateFunction, Finished, RowCodec, RowError, canonical_value};
 use datafusion::common::ScalarValue;
 
 use super::Argument;
@@ -73,7 +73,7 @@ pub(super) fn function(
         name,
         elements,
         skipped: (0..value_count).collect(),
-        canonical: true,
+        canonical: Some(canonical_value),
         extreme: None,
         reading: Arc::new(Percentile { kind, data_type, fractions, is_list, is_null }),
     }))

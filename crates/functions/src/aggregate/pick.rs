@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
-use changelog::{AggregateFunction, Finished, RowCodec};
+use changelog::{AggregateFunction, Finished, RowCodec, canonical_value};
 use datafusion::common::ScalarValue;
 
 use super::Argument;
@@ -131,7 +131,7 @@ pub(super) fn positional(
         name,
         elements: Elements::of_rows(vec![argument.data_type.clone()], order.to_vec()),
         skipped: if name == "any_value" { vec![0] } else { Vec::new() },
-        canonical: false,
+        canonical: None,
         extreme: None,
         reading: Arc::new(Pick { place, data_type: argument.data_type.clone() }),
     }))
@@ -159,7 +159,7 @@ pub(super) fn by_key(
         name,
         elements: Elements::of_rows_by(types, order, vec![1, 0]),
         skipped: vec![1],
-        canonical: false,
+        canonical: None,
         extreme: None,
         reading: Arc::new(Pick { place: Place::First, data_type: value.data_type.clone() }),
     }))
@@ -173,7 +173,7 @@ pub(super) fn mode(argument: &Argument, order: &[OrderArgument]) -> Option<Arc<d
             name: "mode",
             elements: Elements::of_value(&data_type, order.first().is_some_and(|key| key.descending)),
             skipped: vec![0],
-            canonical: true,
+            canonical: Some(canonical_value),
             extreme: None,
             reading: Arc::new(Pick { place: Place::MostFrequent, data_type }),
         }) as Arc<dyn AggregateFunction>
@@ -190,7 +190,7 @@ pub(super) fn extreme(extreme: Extreme, data_type: &DataType) -> OrderedFunction
         name,
         elements: Elements::of_value(data_type, false),
         skipped: vec![0],
-        canonical: true,
+        canonical: Some(canonical_value),
         extreme: Some(extreme),
         reading: Arc::new(Pick { place, data_type: data_type.clone() }),
     }
@@ -204,7 +204,7 @@ pub(super) fn single_value(argument: &Argument) -> Option<Arc<dyn AggregateFunct
             name: SINGLE_VALUE,
             elements: Elements::of_rows(vec![data_type.clone()], Vec::new()),
             skipped: Vec::new(),
-            canonical: false,
+            canonical: None,
             extreme: None,
             reading: Arc::new(Pick { place: Place::Only, data_type }),
         }) as Arc<dyn AggregateFunction>

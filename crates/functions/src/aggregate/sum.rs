@@ -19,7 +19,7 @@ use super::fold::{add_count, add_long, add_wide, for_each_value, wide};
 use crate::PgError;
 
 /// The largest magnitude of a numeric with 38 digits.
-pub(super) const NUMERIC_MAX: i128 = 10i128.pow(38) - 1;
+const NUMERIC_MAX: i128 = 10i128.pow(38) - 1;
 
 pub(super) fn function(argument: &Argument) -> Option<Arc<dyn AggregateFunction>> {
     let nullable = argument.nullable;
@@ -184,7 +184,7 @@ fn finish_sums(sums: impl ExactSizeIterator<Item = Option<i128>>, result: &DataT
 }
 
 /// 22003 for a numeric result of more than 38 digits.
-pub(super) fn numeric_overflow() -> PgError {
+fn numeric_overflow() -> PgError {
     PgError::new(b"22003", "value overflows numeric format")
 }
 

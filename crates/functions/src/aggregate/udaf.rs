@@ -22,7 +22,7 @@ use datafusion::physical_expr::expressions::Literal;
 
 use super::catalog::{
     AGGREGATE_NAMES, coerced, counts, gives_argument, ignores_distinct, is_constant_argument, is_ordered,
-    keeps_distinct, orders_within_group, takes_order,
+    keeps_distinct, orders_within_group, takes_order, wanted_types,
 };
 use super::distinct::DistinctAccumulator;
 use super::elements::OrderArgument;
@@ -127,7 +127,7 @@ fn function_of(name: &str, types: &[DataType]) -> Option<Arc<dyn AggregateFuncti
         let constant = is_constant_argument(name, place).then(|| ScalarValue::try_from(t).ok()).flatten();
         Argument { constant, ..Argument::nullable(t.clone()) }
     };
-    let arguments: Vec<Argument> = types.iter().enumerate().map(argument).collect();
+    let arguments: Vec<Argument> = wanted_types(name, types).iter().enumerate().map(argument).collect();
     ordered_aggregate(name, &arguments, &[], false)
 }
 

@@ -1,12 +1,12 @@
 //! `stddev`, `stddev_samp`, `stddev_pop`, `variance`, `var_samp`, `var_pop`: the kinds, and the exact
 //! accumulator for integers and numerics. (Floats: `float_variance.rs`.)
 //!
-//! Words: [count, sum (3), sum of squares (5)]: long enough for any number of any numerics. Results are
-//! numeric with 16 decimal places, rounded once.
+//! Words: [count, sum (3), sum of squares (5)]: long enough for any number of any decimals. Results are numerics with the
+//! decimal places that PostgreSQL's have.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BinaryArray, Decimal128Builder};
+use arrow::array::{ArrayRef, AsArray, BinaryArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int16Type, Int32Type, Int64Type, i256};
 use changelog::{Accumulator, AggregateFunction, ChangelogMode, Finished, GroupWords, Records, Weights};
 use num_bigint::BigInt;
@@ -14,7 +14,9 @@ use num_bigint::BigInt;
 use super::Argument;
 use super::float_variance::FloatVariance;
 use super::fold::{add_count, for_each_value};
-use super::sum::{NUMERIC_MAX, add_product, merge_counts, numeric_overflow, partial_counts, store_long};
+use super::sum::{add_product, merge_counts, partial_counts, store_long};
+use crate::numeric::Numeric;
+use crate::{NUMERIC, NumericBuilder, PgError};
 
 /// What is computed from count, sum and sum of squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Kind {
         Some(Kind { sample, root })
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match (self.sample, self.root) {
             (true, true) => "stddev_samp",
             (false, true) => "stddev_pop",
@@ -58,16 +60,12 @@ impl Kind {
 
 pub(super) fn function(kind: Kind, argument: &Argument) -> Option<Arc<dyn AggregateFunction>> {
     let result = match argument.data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(_, _) => RESULT,
+        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(_, _) => NUMERIC,
         DataType::Float32 | DataType::Float64 => DataType::Float64,
         _ => return None,
     };
     Some(Arc::new(Variance { kind, input: argument.data_type.clone(), result }))
 }
-
-/// Decimal places of an exact result.
-const RESULT_SCALE: u32 = 16;
-const RESULT: DataType = DataType::Decimal128(38, RESULT_SCALE as i8);
 
 #[derive(Debug)]
 struct Variance {
@@ -139,21 +137,11 @@ fn integer(words: &[u64]) -> BigInt {
 }
 
 impl ExactVariance {
-    fn result(&self, words: &[u64]) -> Option<Result<i128, ()>> {
-        let count = words[0] as i64;
-        let divisor = self.kind.divisor(count)?;
-        let (sum, squares) = (integer(&words[SUM]), integer(&words[SQUARES]));
-        // Both at scale 2s. Never below zero, unless more was retracted than inserted.
-        let numerator = (squares * count - &sum * &sum).max(BigInt::ZERO);
-        let divisor = BigInt::from(divisor) * BigInt::from(10).pow(2 * u32::from(self.scale.unsigned_abs()));
-        let ten = BigInt::from(10);
-        let rounded: BigInt = if self.kind.root {
-            let square: BigInt = numerator * ten.pow(2 * RESULT_SCALE) * 4u32 / divisor;
-            (square.sqrt() + 1u32) / 2u32
-        } else {
-            (numerator * ten.pow(RESULT_SCALE) * 2u32 + &divisor) / (divisor * 2u32)
-        };
-        Some(i128::try_from(rounded).ok().filter(|value| *value <= NUMERIC_MAX).ok_or(()))
+    fn result(&self, words: &[u64]) -> Result<Option<Numeric>, PgError> {
+        let scale = i32::from(self.scale);
+        let sum = Numeric::from_parts(integer(&words[SUM]), scale)?;
+        let squares = Numeric::from_parts(integer(&words[SQUARES]), 2 * scale)?;
+        Numeric::variance_of(words[0] as i64, &sum, &squares, !self.kind.sample, self.kind.root)
     }
 }
 
@@ -185,16 +173,16 @@ impl Accumulator for ExactVariance {
     }
 
     fn finish(&self, records: &Records<'_>) -> Finished {
-        let mut values = Decimal128Builder::with_capacity(records.len()).with_data_type(RESULT);
+        let mut values = NumericBuilder::with_capacity(records.len());
         let mut errors = Vec::new();
         for (i, words) in records.iter().enumerate() {
-            let result = self.result(words);
-            if result == Some(Err(())) {
-                errors.push((i, numeric_overflow().into()));
-            }
-            values.append_option(result.and_then(Result::ok));
+            let result = self.result(words).unwrap_or_else(|error| {
+                errors.push((i, error.into()));
+                None
+            });
+            values.append_option(result.as_ref());
         }
-        Finished { values: Arc::new(values.finish()), errors }
+        Finished { values: values.finish(), errors }
     }
 
     fn fallible(&self) -> bool {

@@ -10,21 +10,23 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray}
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use super::arithmetic_types::{negated_type, operand_types, result_type};
 use super::float_math::{check_float, float};
 use super::function::{clock_of, no_function, plain, plain_type};
 use super::interval_math::{
     add, add_interval, add_interval_in_zone, add_to_time, difference, divide, multiply, negate,
 };
-use super::numeric_math::{self, Scales, product_scale, quotient_scale};
-use crate::PgError;
+use super::numeric_math::{self, Scales};
+use crate::numeric::Numeric;
 use crate::text_format::calendar::DAY;
 use crate::text_format::datetime::DATE_INFINITY;
 use crate::text_format::{TimeZone, type_name};
+use crate::{ExactColumn, NUMERIC, NumericBuilder, PgError};
 
 /// An operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,149 +141,6 @@ impl Arithmetic {
     }
 }
 
-fn is_integer(t: &DataType) -> bool {
-    matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64)
-}
-
-fn is_float(t: &DataType) -> bool {
-    matches!(t, DataType::Float32 | DataType::Float64)
-}
-
-fn is_numeric(t: &DataType) -> bool {
-    matches!(t, DataType::Decimal128(_, _))
-}
-
-fn is_number(t: &DataType) -> bool {
-    is_integer(t) || is_float(t) || is_numeric(t)
-}
-
-/// Untyped: a literal in quotes, or NULL.
-fn is_untyped(t: &DataType) -> bool {
-    matches!(t, DataType::Utf8 | DataType::Null)
-}
-
-const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
-const TIME: DataType = DataType::Time64(TimeUnit::Microsecond);
-const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
-
-/// The numeric type that holds every value of an integer type.
-fn numeric_of(t: &DataType) -> DataType {
-    match t {
-        DataType::Int16 => DataType::Decimal128(5, 0),
-        DataType::Int32 => DataType::Decimal128(10, 0),
-        DataType::Int64 => DataType::Decimal128(19, 0),
-        other => other.clone(),
-    }
-}
-
-fn negated_type(operand: &DataType) -> Option<DataType> {
-    match operand {
-        DataType::Null => Some(DataType::Int32),
-        DataType::Utf8 | DataType::UInt32 => Some(DataType::Float64),
-        t if is_number(t) || *t == INTERVAL => Some(t.clone()),
-        _ => None,
-    }
-}
-
-/// The types that the operands are cast to; `None` if there is no such operator.
-fn operand_types(operator: Operator, left: &DataType, right: &DataType) -> Option<(DataType, DataType)> {
-    use DataType::{Date32, Float64, Int32, Int64, Timestamp, UInt32};
-    let keep = || Some((left.clone(), right.clone()));
-    let additive = matches!(operator, Add | Subtract);
-    match (left, right) {
-        (UInt32, other) => operand_types(operator, &Int64, other),
-        (other, UInt32) => operand_types(operator, other, &Int64),
-        (l, r) if is_untyped(l) && is_untyped(r) => Some((Int32, Int32)),
-        (l, r) if is_untyped(l) => untyped_with(operator, r, Add).map(|l| (l, r.clone())),
-        (l, r) if is_untyped(r) => untyped_with(operator, l, operator).map(|r| (l.clone(), r)),
-        (l, r) if is_number(l) && is_number(r) => number_types(operator, l, r),
-        (l, r) if *l == INTERVAL && *r == INTERVAL && additive => keep(),
-        (l, r) if *l == INTERVAL && is_number(r) && matches!(operator, Multiply | Divide) => Some((INTERVAL, Float64)),
-        (l, r) if is_number(l) && *r == INTERVAL && operator == Multiply => Some((Float64, INTERVAL)),
-        (Date32, r) if is_integer(r) && additive => Some((Date32, Int32)),
-        (l, Date32) if is_integer(l) && operator == Add => Some((Int32, Date32)),
-        (Date32, Date32) if operator == Subtract => keep(),
-        (Date32, r) if *r == INTERVAL && additive => Some((TIMESTAMP, INTERVAL)),
-        (l, Date32) if *l == INTERVAL && operator == Add => Some((INTERVAL, TIMESTAMP)),
-        (Date32, r) if *r == TIME && operator == Add => keep(),
-        (l, Date32) if *l == TIME && operator == Add => keep(),
-        (l, r) if *l == TIME && *r == TIME && operator == Subtract => keep(),
-        (l, r) if *l == TIME && *r == INTERVAL && additive => keep(),
-        (l, r) if *l == INTERVAL && *r == TIME && operator == Add => keep(),
-        (Timestamp(_, _), r) if *r == INTERVAL && additive => keep(),
-        (l, Timestamp(_, _)) if *l == INTERVAL && operator == Add => keep(),
-        (Timestamp(_, a), Timestamp(_, b)) if operator == Subtract => {
-            // If either has a zone, both are instants.
-            let zoned = if a.is_some() { left } else { right };
-            if a.is_some() || b.is_some() { Some((zoned.clone(), zoned.clone())) } else { keep() }
-        }
-        (Date32, Timestamp(_, _)) if operator == Subtract => Some((right.clone(), right.clone())),
-        (Timestamp(_, _), Date32) if operator == Subtract => Some((left.clone(), left.clone())),
-        _ => None,
-    }
-}
-
-/// The type an untyped literal takes beside `other`. `literal_right` is Subtract when the literal is what is taken away.
-fn untyped_with(operator: Operator, other: &DataType, literal_right: Operator) -> Option<DataType> {
-    match other {
-        t if is_number(t) => Some(t.clone()),
-        t if *t == INTERVAL => Some(if matches!(operator, Multiply | Divide) { DataType::Float64 } else { INTERVAL }),
-        DataType::Date32 | DataType::Timestamp(_, _) if literal_right == Subtract => Some(other.clone()),
-        DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time64(_) if matches!(operator, Add | Subtract) => {
-            Some(if operator == Subtract && *other == TIME { TIME } else { INTERVAL })
-        }
-        _ => None,
-    }
-}
-
-fn number_types(operator: Operator, left: &DataType, right: &DataType) -> Option<(DataType, DataType)> {
-    use DataType::{Float32, Float64, Int16, Int32, Int64};
-    if is_float(left) || is_float(right) {
-        if operator == Modulo {
-            return None;
-        }
-        let both = if *left == Float32 && *right == Float32 { Float32 } else { Float64 };
-        return Some((both.clone(), both));
-    }
-    if is_numeric(left) || is_numeric(right) {
-        return Some((numeric_of(left), numeric_of(right)));
-    }
-    let wider = match (left, right) {
-        (Int64, _) | (_, Int64) => Int64,
-        (Int32, _) | (_, Int32) => Int32,
-        _ => Int16,
-    };
-    Some((wider.clone(), wider))
-}
-
-/// What the operator gives for operands of the types that `operand_types` gave.
-fn result_type(operator: Operator, left: &DataType, right: &DataType) -> Option<DataType> {
-    use DataType::{Date32, Decimal128, Int32, Timestamp};
-    Some(match (left, right) {
-        (Decimal128(_, l), Decimal128(_, r)) => Decimal128(38, numeric_scale(operator, *l, *r)),
-        (Date32, Date32) => Int32,
-        (Date32, r) if *r == TIME => TIMESTAMP,
-        (l, Date32) if *l == TIME => TIMESTAMP,
-        (Date32, _) | (_, Date32) => Date32,
-        (Timestamp(_, _), Timestamp(_, _)) => INTERVAL,
-        (Timestamp(_, _), _) => left.clone(),
-        (_, Timestamp(_, _)) => right.clone(),
-        (l, r) if *l == TIME && *r == TIME => INTERVAL,
-        (l, r) if *l == TIME || *r == TIME => TIME,
-        (l, r) if *l == INTERVAL || *r == INTERVAL => INTERVAL,
-        (l, r) if l == r && is_number(l) => l.clone(),
-        _ => return None,
-    })
-}
-
-fn numeric_scale(operator: Operator, left: i8, right: i8) -> i8 {
-    match operator {
-        Multiply => product_scale(left, right),
-        Divide => quotient_scale(left, right),
-        _ => left.max(right),
-    }
-}
-
 /// A column, or a constant: then the mask makes every index 0.
 struct Operand {
     column: ArrayRef,
@@ -361,6 +220,7 @@ impl Invocation<'_> {
             DataType::Float64 => negated!(Float64Type, |v: f64| Ok(if v.is_nan() { v } else { -v })),
             DataType::Decimal128(_, _) => negated!(Decimal128Type, |v: i128| Ok(-v)),
             DataType::Interval(_) => negated!(IntervalMonthDayNanoType, negate),
+            DataType::LargeBinary => self.numerics(operand, operand, |v, _| Ok(v.negate())),
             other => Err(PgError::new(b"42883", format!("operator does not exist: - {}", type_name(other)))),
         }
     }
@@ -391,6 +251,17 @@ impl Invocation<'_> {
             }};
         }
         match (left.column.data_type(), right.column.data_type()) {
+            _ if *self.result == NUMERIC => self.numerics(
+                left,
+                right,
+                match self.operator {
+                    Add => Numeric::add,
+                    Subtract => Numeric::subtract,
+                    Divide => Numeric::divide,
+                    Modulo => Numeric::remainder,
+                    _ => Numeric::multiply,
+                },
+            ),
             (DataType::Int16, DataType::Int16) => integers!(Int16Type),
             (DataType::Int32, DataType::Int32) => integers!(Int32Type),
             (DataType::Int64, DataType::Int64) => integers!(Int64Type),
@@ -407,11 +278,12 @@ impl Invocation<'_> {
                 self.pairs::<Float64Type, Float64Type, Float64Type>(left, right, |l, r| float(operator, l, r))
             }
             (DataType::Decimal128(_, l), DataType::Decimal128(_, r)) => {
-                let scales = Scales { left: *l, right: *r, result: numeric_scale(self.operator, *l, *r) };
+                let result =
+                    if let DataType::Decimal128(_, scale) = self.result { *scale } else { l.max(r).to_owned() };
+                let scales = Scales { left: *l, right: *r, result };
                 let value = match self.operator {
                     Add => numeric_math::add,
                     Subtract => numeric_math::subtract,
-                    Divide => numeric_math::quotient,
                     Modulo => numeric_math::modulo,
                     _ => numeric_math::multiply,
                 };
@@ -419,6 +291,27 @@ impl Invocation<'_> {
             }
             _ => self.dates(left, right),
         }
+    }
+
+    /// As `pairs`, of exact numbers of any types, giving numerics.
+    fn numerics(
+        &self,
+        left: &Operand,
+        right: &Operand,
+        value: impl Fn(&Numeric, &Numeric) -> Result<Numeric, PgError>,
+    ) -> Result<ArrayRef, PgError> {
+        let (Some(l), Some(r)) = (ExactColumn::new(&left.column), ExactColumn::new(&right.column)) else {
+            return self.dates(left, right);
+        };
+        let nulls = NullBuffer::union(left.nulls(self.row_count).as_ref(), right.nulls(self.row_count).as_ref());
+        let mut values = NumericBuilder::with_capacity(self.row_count);
+        for row in 0..self.row_count {
+            match nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+                true => values.append(&value(&l.value(row & left.mask), &r.value(row & right.mask))?),
+                false => values.append_null(),
+            }
+        }
+        Ok(values.finish())
     }
 
     fn dates(&self, left: &Operand, right: &Operand) -> Result<ArrayRef, PgError> {

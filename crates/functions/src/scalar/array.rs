@@ -5,13 +5,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::interleave;
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Field, Int32Type};
+use changelog::canonical_key;
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
 use super::columns::{all_texts, fits_any, integer, primitives, text};
 use super::function::{Call, Function};
-use crate::PgError;
 use crate::text_format::write_value;
+use crate::{NUMERIC, PgError, is_number};
 
 /// The first argument is an array; the others are as the pattern says.
 fn array_and(types: &[DataType], patterns: &[&str]) -> Option<Vec<DataType>> {
@@ -32,7 +33,7 @@ fn array_and_elements(types: &[DataType]) -> Option<Vec<DataType>> {
             (element, value) if element == value => element.clone(),
             (DataType::Null, value) => value.clone(),
             (element, DataType::Null | DataType::Utf8) => element.clone(),
-            (a, b) if a.is_numeric() && b.is_numeric() => wider_number(a, b),
+            (a, b) if is_number(a) && is_number(b) => wider_number(a, b),
             _ => return None,
         };
     }
@@ -43,8 +44,7 @@ fn array_and_elements(types: &[DataType]) -> Option<Vec<DataType>> {
 fn wider_number(a: &DataType, b: &DataType) -> DataType {
     match (a, b) {
         (a, b) if a.is_floating() || b.is_floating() => DataType::Float64,
-        (DataType::Decimal128(_, a), DataType::Decimal128(_, b)) => DataType::Decimal128(38, *a.max(b)),
-        (DataType::Decimal128(_, scale), _) | (_, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, *scale),
+        (a, b) if [a, b].iter().any(|t| matches!(t, DataType::Decimal128(..)) || **t == NUMERIC) => NUMERIC,
         _ => DataType::Int64,
     }
 }
@@ -161,7 +161,8 @@ fn dimensions(elements: &ArrayRef) -> Vec<i32> {
 
 /// Whether a value is among the elements: NULL if it is not but one of them is NULL.
 fn has(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
-    let list = c[0].as_list::<i32>();
+    let (lists, sought) = (canonical_key(&c[0]), canonical_key(&c[1]));
+    let list = lists.as_list::<i32>();
     let mut values = BooleanBuilder::with_capacity(call.row_count);
     for i in 0..call.row_count {
         if list.is_null(i) {
@@ -173,7 +174,7 @@ fn has(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             values.append_value(false);
             continue;
         }
-        let equal = cmp::eq(&elements, &Scalar::new(c[1].slice(i, 1)));
+        let equal = cmp::eq(&elements, &Scalar::new(sought.slice(i, 1)));
         let equal = equal.map_err(|error| PgError::new(b"42883", error.to_string()))?;
         values.append_option(match (equal.true_count() > 0, equal.null_count() > 0) {
             (true, _) => Some(true),
@@ -202,13 +203,14 @@ fn edit(c: &[ArrayRef], call: &Call, change: fn(Found) -> Change) -> Result<Arra
     let internal = |error: String| PgError::new(b"XX000", error);
     let list = c[0].as_list::<i32>();
     let elements = list.values();
+    let (compared, sought) = (canonical_key(elements), canonical_key(&c[1]));
     let (mut places, mut lengths) = (Vec::new(), Vec::with_capacity(call.row_count));
     for i in 0..call.row_count {
         let before = places.len();
-        let sought = ScalarValue::try_from_array(&c[1], i).map_err(|error| internal(error.to_string()))?;
+        let sought = ScalarValue::try_from_array(&sought, i).map_err(|error| internal(error.to_string()))?;
         let (start, end) = (list.value_offsets()[i] as usize, list.value_offsets()[i + 1] as usize);
         for place in (start..end).filter(|_| list.is_valid(i)) {
-            let value = ScalarValue::try_from_array(elements, place).map_err(|error| internal(error.to_string()))?;
+            let value = ScalarValue::try_from_array(&compared, place).map_err(|error| internal(error.to_string()))?;
             match change(if value == sought { Found::Same } else { Found::Other }) {
                 Change::Keep => places.push((0, place)),
                 Change::Leave => {}

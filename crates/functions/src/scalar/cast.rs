@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, LargeStringArray, ListArray, PrimitiveArray,
-    StringArray, new_null_array,
+    PrimitiveBuilder, StringArray, new_null_array,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
@@ -15,12 +15,13 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Sca
 
 use super::function::{Call, clock_of, evaluate, plain};
 use super::numeric_math::{double_from_numeric, rescale, round_to_integer};
-use crate::PgError;
+use crate::numeric::Numeric;
 use crate::text_format::calendar::DAY;
 use crate::text_format::datetime::{DATE_INFINITY, TIMESTAMP_INFINITY};
 use crate::text_format::json::Json;
 use crate::text_format::number::{numeric_field_overflow, parse_numeric};
 use crate::text_format::{Clock, from_text, to_text, type_name};
+use crate::{ExactColumn, NUMERIC, NumericBuilder, PgError, read_numeric};
 
 /// What a cast makes of its argument.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,13 +32,15 @@ pub struct CastTarget {
     pub data_type: DataType,
     /// n of varchar(n): longer text is cut, as an explicit cast does.
     pub length_max: Option<usize>,
+    /// p and s of a numeric(p,s) that is no decimal of Arrow.
+    pub digits: Option<(u16, i16)>,
 }
 
 impl CastTarget {
     /// The target of this type, without a length.
     #[must_use]
     pub fn new(data_type: DataType) -> CastTarget {
-        CastTarget { type_name: type_name(&data_type).to_owned(), data_type, length_max: None }
+        CastTarget { type_name: type_name(&data_type).to_owned(), data_type, length_max: None, digits: None }
     }
 }
 
@@ -83,10 +86,28 @@ impl ScalarUDFImpl for Cast {
 pub fn cast_column(column: &ArrayRef, target: &CastTarget, clock: &Clock) -> Result<ArrayRef, PgError> {
     let column = plain(Arc::clone(column));
     let cast = to_type(&column, &target.data_type, clock)?;
+    if let Some((precision, scale)) = target.digits {
+        return in_digits(&cast, precision, scale);
+    }
     let Some(length_max) = target.length_max else { return Ok(cast) };
     let Some(texts) = cast.as_string_opt::<i32>() else { return Ok(cast) };
     let cut = |text: &str| text.chars().take(length_max).collect::<String>();
     Ok(Arc::new(texts.iter().map(|text| text.map(cut)).collect::<StringArray>()))
+}
+
+/// Numerics, or lists of them, rounded to `scale` places.
+fn in_digits(column: &ArrayRef, precision: u16, scale: i16) -> Result<ArrayRef, PgError> {
+    if let DataType::List(item) = column.data_type() {
+        let list = column.as_list::<i32>();
+        let items = in_digits(list.values(), precision, scale)?;
+        return Ok(Arc::new(ListArray::new(Arc::clone(item), list.offsets().clone(), items, list.nulls().cloned())));
+    }
+    let mut values = NumericBuilder::with_capacity(column.len());
+    for numeric in column.as_binary::<i64>() {
+        let rounded = numeric.map(|bytes| read_numeric(bytes).round_to(precision, scale)).transpose()?;
+        values.append_option(rounded.as_ref());
+    }
+    Ok(values.finish())
 }
 
 fn to_type(column: &ArrayRef, target: &DataType, clock: &Clock) -> Result<ArrayRef, PgError> {
@@ -114,7 +135,8 @@ fn to_type(column: &ArrayRef, target: &DataType, clock: &Clock) -> Result<ArrayR
         (_, DataType::UInt32) => to_integer::<UInt32Type>(column, target),
         (_, DataType::Float32) => to_real(column),
         (_, DataType::Float64) => to_double(column),
-        (_, DataType::Decimal128(precision, scale)) => to_numeric(column, *precision, *scale),
+        (_, DataType::Decimal128(precision, scale)) => to_decimal(column, *precision, *scale),
+        (_, DataType::LargeBinary) => to_numeric(column),
         (DataType::Int32, DataType::Boolean) => {
             let integers = column.as_primitive::<Int32Type>();
             Ok(Arc::new(integers.iter().map(|value| value.map(|v| v != 0)).collect::<BooleanArray>()))
@@ -170,6 +192,9 @@ where
             let scale = *scale;
             map::<Decimal128Type, T>(column, target, |v| fit(round_to_integer(v, scale)))
         }
+        DataType::LargeBinary => {
+            from_numerics::<T>(column, target, |v| fit(v.to_integer(i64::MIN, i64::MAX, name)?.into()))
+        }
         source => Err(no_cast(source, target)),
     }
 }
@@ -186,6 +211,7 @@ fn to_double(column: &ArrayRef) -> Result<ArrayRef, PgError> {
             let scale = *scale;
             map::<Decimal128Type, Float64Type>(column, target, |v| Ok(double_from_numeric(v, scale)))
         }
+        DataType::LargeBinary => from_numerics::<Float64Type>(column, target, |v| v.to_f64()),
         source => Err(no_cast(source, target)),
     }
 }
@@ -209,11 +235,51 @@ fn to_real(column: &ArrayRef) -> Result<ArrayRef, PgError> {
             let scale = *scale;
             map::<Decimal128Type, Float32Type>(column, target, |v| narrow(double_from_numeric(v, scale)))
         }
+        DataType::LargeBinary => from_numerics::<Float32Type>(column, target, |v| v.to_f32()),
         source => Err(no_cast(source, target)),
     }
 }
 
-fn to_numeric(column: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, PgError> {
+/// Maps the numerics that are not NULL.
+fn from_numerics<T: ArrowPrimitiveType>(
+    column: &ArrayRef,
+    target: &DataType,
+    value: impl Fn(&Numeric) -> Result<T::Native, PgError>,
+) -> Result<ArrayRef, PgError> {
+    let numerics = column.as_binary::<i64>();
+    let mut values = PrimitiveBuilder::<T>::with_capacity(numerics.len()).with_data_type(target.clone());
+    for numeric in numerics {
+        values.append_option(numeric.map(|bytes| value(&read_numeric(bytes))).transpose()?);
+    }
+    Ok(Arc::new(values.finish()))
+}
+
+fn to_numeric(column: &ArrayRef) -> Result<ArrayRef, PgError> {
+    let mut values = NumericBuilder::with_capacity(column.len());
+    let mut append = |row: usize, value: &dyn Fn(usize) -> Numeric| match column.is_valid(row) {
+        true => values.append(&value(row)),
+        false => values.append_null(),
+    };
+    let rows = 0..column.len();
+    if let Some(exact) = ExactColumn::new(column) {
+        rows.for_each(|row| append(row, &|row| exact.value(row)));
+        return Ok(values.finish());
+    }
+    match column.data_type() {
+        DataType::Float32 => {
+            let floats = column.as_primitive::<Float32Type>();
+            rows.for_each(|row| append(row, &|row| Numeric::from_f32(floats.value(row))));
+        }
+        DataType::Float64 => {
+            let floats = column.as_primitive::<Float64Type>();
+            rows.for_each(|row| append(row, &|row| Numeric::from_f64(floats.value(row))));
+        }
+        source => return Err(no_cast(source, &NUMERIC)),
+    }
+    Ok(values.finish())
+}
+
+fn to_decimal(column: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, PgError> {
     let target = &DataType::Decimal128(precision, scale);
     let limit = 10u128.pow(u32::from(precision));
     let fit =
@@ -231,6 +297,7 @@ fn to_numeric(column: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, P
         }
         DataType::Float32 => map::<Float32Type, Decimal128Type>(column, target, |v| from_text(format!("{v:.5e}"))),
         DataType::Float64 => map::<Float64Type, Decimal128Type>(column, target, |v| from_text(format!("{v:.14e}"))),
+        DataType::LargeBinary => from_numerics::<Decimal128Type>(column, target, |v| v.to_decimal(precision, scale)),
         source => Err(no_cast(source, target)),
     }
 }
@@ -239,7 +306,7 @@ fn to_numeric(column: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef, P
 fn from_jsonb(column: &LargeStringArray, target: &DataType, clock: &Clock) -> Result<ArrayRef, PgError> {
     let number =
         matches!(target, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64)
-            || matches!(target, DataType::Decimal128(_, _));
+            || matches!(target, DataType::Decimal128(_, _) | DataType::LargeBinary);
     if !number && *target != DataType::Boolean {
         return Err(no_cast(&DataType::LargeUtf8, target));
     }
@@ -258,7 +325,7 @@ fn from_jsonb(column: &LargeStringArray, target: &DataType, clock: &Clock) -> Re
     let texts = StringArray::from(texts);
     if matches!(target, DataType::Int16 | DataType::Int32 | DataType::Int64) {
         // By way of numeric, so that 1.5 rounds.
-        let numeric = from_text(&texts, &DataType::Decimal128(38, 16), clock)?;
+        let numeric = from_text(&texts, &NUMERIC, clock)?;
         return to_type(&numeric, target, clock);
     }
     from_text(&texts, target, clock)

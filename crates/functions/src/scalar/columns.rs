@@ -20,7 +20,7 @@ pub(super) fn timestamptz() -> DataType {
 
 /// The types that arguments are cast to by a pattern of one letter each, or `None` if they do not fit:
 /// `t` text, `i` integer (as bigint), `d` any number (as double precision), `n` integer or numeric (kept, integers as
-/// numeric), `j` jsonb, `b` bytea, `s` timestamp, `z` timestamptz, `v` interval, `*` anything; a last `+` is
+/// numeric), `x` integer or numeric (kept), `j` jsonb, `b` bytea, `s` timestamp, `z` timestamptz, `v` interval, `*` anything; a last `+` is
 /// any number more of the one before. Text also stands for an untyped literal.
 pub(super) fn fits(types: &[DataType], pattern: &str) -> Option<Vec<DataType>> {
     let (letters, repeats) = match pattern.strip_suffix('+') {
@@ -38,19 +38,23 @@ pub(super) fn fits(types: &[DataType], pattern: &str) -> Option<Vec<DataType>> {
 
 fn fit(data_type: &DataType, letter: char) -> Option<DataType> {
     use DataType::{
-        Binary, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Interval, LargeUtf8, Null, Timestamp,
-        UInt32, Utf8,
+        Binary, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Interval, LargeBinary, LargeUtf8, Null,
+        Timestamp, UInt32, Utf8,
     };
     match (letter, data_type) {
         ('*', Null) => Some(Utf8),
         ('*', any) => Some(any.clone()),
         ('t', Utf8 | Null) => Some(Utf8),
         ('i', Int16 | Int32 | Int64 | UInt32 | Utf8 | Null) => Some(Int64),
-        ('d', Int16 | Int32 | Int64 | Float32 | Float64 | Decimal128(_, _) | Utf8 | Null) => Some(Float64),
+        ('d', Int16 | Int32 | Int64 | Float32 | Float64 | Decimal128(_, _) | LargeBinary | Utf8 | Null) => {
+            Some(Float64)
+        }
         ('n', Int16) => Some(Decimal128(5, 0)),
         ('n', Int32) => Some(Decimal128(10, 0)),
         ('n', Int64 | Null) => Some(Decimal128(19, 0)),
-        ('n', Decimal128(_, _)) => Some(data_type.clone()),
+        ('n', Decimal128(_, _) | LargeBinary) => Some(data_type.clone()),
+        ('x', Int16 | Int32 | Int64 | Decimal128(_, _) | LargeBinary) => Some(data_type.clone()),
+        ('x', Utf8 | Null) => Some(LargeBinary),
         ('j', LargeUtf8 | Utf8 | Null) => Some(LargeUtf8),
         ('b', Binary | Utf8 | Null) => Some(Binary),
         ('s', Timestamp(_, None) | Date32 | Utf8 | Null) => Some(TIMESTAMP),

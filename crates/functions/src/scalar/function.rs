@@ -10,8 +10,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::PgError;
+use super::cast::{CastTarget, cast_column};
 use crate::text_format::{Clock, TimeZone, type_name};
+use crate::{NUMERIC, PgError};
 
 /// A function of columns.
 pub(super) struct Function {
@@ -58,6 +59,13 @@ impl std::fmt::Debug for Registered {
     }
 }
 
+impl Registered {
+    /// The types that the function evaluates.
+    fn wanted(&self, types: &[DataType]) -> Option<Vec<DataType>> {
+        (self.function.arguments)(types)
+    }
+}
+
 impl PartialEq for Registered {
     fn eq(&self, other: &Registered) -> bool {
         self.function.name == other.function.name
@@ -87,15 +95,23 @@ impl ScalarUDFImpl for Registered {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let plain: Vec<DataType> = types.iter().map(plain_type).collect();
-        (self.function.arguments)(&plain).ok_or_else(|| no_function(self.function.name, &plain).into())
+        let mut wanted = self.wanted(&plain).ok_or_else(|| no_function(self.function.name, &plain))?;
+        // DataFusion could not cast them.
+        for (wanted, found) in wanted.iter_mut().zip(plain) {
+            if found == NUMERIC {
+                *wanted = NUMERIC;
+            }
+        }
+        Ok(wanted)
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok((self.function.result)(types))
+        Ok((self.function.result)(&self.wanted(types).unwrap_or_else(|| types.to_vec())))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let types = self.wanted(&types).unwrap_or(types);
         let by_constant = match self.function.name {
             "round" | "trunc" => super::math::result_by_places(&types, args.scalar_arguments),
             "extract" => super::datetime::result_by_unit(&types, args.scalar_arguments),
@@ -111,7 +127,19 @@ impl ScalarUDFImpl for Registered {
             row_count: args.number_rows,
             result: args.return_field.data_type().clone(),
         };
-        evaluate(args.args, call, |columns, call| (self.function.evaluate)(columns, call))
+        evaluate(args.args, call, |columns, call| {
+            let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+            if !types.contains(&NUMERIC) {
+                return (self.function.evaluate)(columns, call);
+            }
+            let wanted = self.wanted(&types).unwrap_or(types);
+            let cast = |(column, wanted): (&ArrayRef, &DataType)| match *column.data_type() == NUMERIC {
+                true => cast_column(column, &CastTarget::new(wanted.clone()), &call.clock),
+                false => Ok(Arc::clone(column)),
+            };
+            let columns = columns.iter().zip(&wanted).map(cast).collect::<Result<Vec<_>, _>>()?;
+            (self.function.evaluate)(&columns, call)
+        })
     }
 }
 
@@ -154,7 +182,7 @@ pub(super) fn clock_of(config: &ConfigOptions) -> Clock {
 pub(super) fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8View => DataType::Utf8,
-        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::BinaryView => DataType::Binary,
         DataType::Dictionary(_, value) => plain_type(value),
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
         DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),

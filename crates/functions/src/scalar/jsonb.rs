@@ -324,7 +324,7 @@ pub(crate) fn json_of(column: &ArrayRef, row: usize, clock: &Clock) -> Result<Js
         DataType::Boolean => Json::Bool(column.as_boolean().value(row)),
         DataType::LargeUtf8 => parse(column, row)?,
         DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(_, _) => Json::Number(shown()),
-        DataType::Float32 | DataType::Float64 => {
+        DataType::Float32 | DataType::Float64 | DataType::LargeBinary => {
             let text = shown();
             // NaN and infinity are no JSON numbers.
             Json::parse(&text).unwrap_or(Json::String(text))

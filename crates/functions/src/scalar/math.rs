@@ -5,12 +5,14 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int16Type, Int32Ty
 
 use datafusion::common::ScalarValue;
 
-use super::columns::{double, fits, fits_any, integer, primitives};
+use super::columns::{double, fits, integer, primitives};
 use super::float_math::cube_root;
 use super::function::{Call, Function};
-use super::numeric_math::{Scales, modulo, overflow, quotient, rescale};
-use crate::PgError;
+use super::numeric_functions::numerics;
+use super::numeric_math::{Scales, modulo, overflow, rescale};
+use crate::numeric::Numeric;
 use crate::text_format::type_name;
+use crate::{NUMERIC, PgError};
 
 fn float8(_: &[DataType]) -> DataType {
     DataType::Float64
@@ -23,7 +25,7 @@ fn first(types: &[DataType]) -> DataType {
 /// Numerics stay numerics; everything else is double precision.
 fn number(types: &[DataType]) -> Option<Vec<DataType>> {
     match types {
-        [DataType::Decimal128(_, _)] => fits(types, "n"),
+        [DataType::Decimal128(_, _) | DataType::LargeBinary] => fits(types, "n"),
         _ => fits(types, "d"),
     }
 }
@@ -32,22 +34,25 @@ fn number(types: &[DataType]) -> Option<Vec<DataType>> {
 fn whole(types: &[DataType]) -> DataType {
     match types {
         [DataType::Decimal128(_, _)] => DataType::Decimal128(38, 0),
-        [DataType::Decimal128(_, scale), _] => DataType::Decimal128(38, *scale),
+        // How many places there are is in the row.
+        [DataType::LargeBinary, ..] | [DataType::Decimal128(_, _), _] => NUMERIC,
         _ => DataType::Float64,
     }
 }
 
-/// Rounding to a constant number of places gives that many.
+/// Rounding a decimal to a constant number of places gives that many, if the digits fit.
 pub(super) fn result_by_places(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Option<DataType> {
     match (types, constants) {
-        ([DataType::Decimal128(_, _), _], [_, Some(places)]) => {
+        ([DataType::Decimal128(precision, scale), _], [_, Some(places)]) => {
             let places = match places {
                 ScalarValue::Int16(places) => i64::from((*places)?),
                 ScalarValue::Int32(places) => i64::from((*places)?),
                 ScalarValue::Int64(places) => (*places)?,
                 _ => return None,
             };
-            Some(DataType::Decimal128(38, places.clamp(0, 30) as i8))
+            let places = places.max(0);
+            let fits = places <= i64::from(*scale) || i64::from(*precision) - i64::from(*scale) + places <= 38;
+            fits.then_some(DataType::Decimal128(38, places as i8))
         }
         _ => None,
     }
@@ -78,50 +83,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "ceil", aliases: &["ceiling"], arguments: number, result: whole, evaluate: ceil },
     Function { name: "floor", aliases: &[], arguments: number, result: whole, evaluate: floor },
     Function { name: "mod", aliases: &[], arguments: mod_arguments, result: mod_result, evaluate: remainder },
-    Function {
-        name: "div",
-        aliases: &[],
-        arguments: |t| fits(t, "nn"),
-        result: |_| DataType::Decimal128(38, 0),
-        evaluate: div,
-    },
     Function { name: "abs", aliases: &[], arguments: abs_arguments, result: first, evaluate: abs },
     Function { name: "sign", aliases: &["signum"], arguments: number, result: whole, evaluate: sign },
-    Function { name: "power", aliases: &["pow"], arguments: |t| fits(t, "dd"), result: float8, evaluate: power },
-    Function {
-        name: "log",
-        aliases: &["log10"],
-        arguments: |t| fits_any(t, &["d", "dd"]),
-        result: float8,
-        evaluate: |c, call| {
-            primitives::<Float64Type>(c, call, |i| {
-                let last = logarithm(double(&c[c.len() - 1], i))?;
-                Ok(Some(if c.len() == 1 {
-                    double(&c[0], i).log10()
-                } else {
-                    let base = logarithm(double(&c[0], i))?;
-                    if base == 0.0 {
-                        return Err(PgError::division_by_zero());
-                    }
-                    last / base
-                }))
-            })
-        },
-    },
-    float_function!("ln", &[], logarithm),
-    float_function!("sqrt", &[], |v| {
-        if v < 0.0 { Err(PgError::new(b"2201F", "cannot take square root of a negative number")) } else { Ok(v.sqrt()) }
-    }),
-    float_function!("exp", &[], |v| {
-        let value = v.exp();
-        if value.is_infinite() && v.is_finite() {
-            return Err(PgError::new(b"22003", "value out of range: overflow"));
-        }
-        if value == 0.0 && v.is_finite() {
-            return Err(PgError::new(b"22003", "value out of range: underflow"));
-        }
-        Ok(value)
-    }),
     float_function!("cbrt", &[], |v| Ok(cube_root(v))),
     float_function!("degrees", &[], |v| match v / RADIANS_PER_DEGREE {
         degrees if degrees.is_infinite() && v.is_finite() => {
@@ -139,16 +102,6 @@ const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
 /// The argument of an inverse sine or cosine.
 fn within_one(value: f64) -> Result<f64, PgError> {
     if value.abs() > 1.0 { Err(PgError::new(b"22003", "input is out of range")) } else { Ok(value) }
-}
-
-fn logarithm(value: f64) -> Result<f64, PgError> {
-    if value == 0.0 {
-        Err(PgError::new(b"2201E", "cannot take logarithm of zero"))
-    } else if value < 0.0 {
-        Err(PgError::new(b"2201E", "cannot take logarithm of a negative number"))
-    } else {
-        Ok(value.ln())
-    }
 }
 
 /// Applies one function to doubles, or another to numerics (value and scale).
@@ -186,7 +139,16 @@ fn to_places(c: &[ArrayRef], call: &Call, drop: fn(i128, i128) -> i128) -> Resul
     })
 }
 
+/// To how many places is rounded.
+fn places(arguments: &[Numeric]) -> i32 {
+    let places = arguments.get(1).map_or(0, |places| places.to_i128_rounded().unwrap_or(0));
+    places.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+}
+
 fn round(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    if call.result == NUMERIC {
+        return numerics(c, |v| v[0].round(places(v)));
+    }
     if c.len() == 2 {
         return to_places(c, call, |value, unit| {
             let (quotient, rest) = (value / unit, value % unit);
@@ -197,6 +159,9 @@ fn round(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
 }
 
 fn trunc(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    if call.result == NUMERIC {
+        return numerics(c, |v| v[0].trunc(places(v)));
+    }
     if c.len() == 2 {
         return to_places(c, call, |value, unit| value / unit);
     }
@@ -208,10 +173,16 @@ fn unit(scale: i8) -> i128 {
 }
 
 fn ceil(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    if call.result == NUMERIC {
+        return numerics(c, |v| v[0].ceil());
+    }
     either(c, call, f64::ceil, |value, scale| Some(-(-value).div_euclid(unit(scale))))
 }
 
 fn floor(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    if call.result == NUMERIC {
+        return numerics(c, |v| v[0].floor());
+    }
     either(c, call, f64::floor, |value, scale| Some(value.div_euclid(unit(scale))))
 }
 
@@ -225,14 +196,16 @@ fn sign(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             0.0
         }
     };
+    if call.result == NUMERIC {
+        return numerics(c, |v| Ok(v[0].sign()));
+    }
     either(c, call, float, |value, _| Some(value.signum()))
 }
 
 fn abs_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
     match types {
-        [DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Decimal128(_, _)] => {
-            Some(types.to_vec())
-        }
+        [DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32] => Some(types.to_vec()),
+        [DataType::Decimal128(_, _) | DataType::LargeBinary] => Some(types.to_vec()),
         _ => fits(types, "d"),
     }
 }
@@ -253,6 +226,7 @@ fn abs(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             let values = c[0].as_primitive::<arrow::datatypes::Float32Type>();
             primitives::<arrow::datatypes::Float32Type>(c, call, |i| Ok(Some(values.value(i).abs())))
         }
+        DataType::LargeBinary => numerics(c, |v| Ok(v[0].abs())),
         _ => either(c, call, f64::abs, |value, _| value.checked_abs()),
     }
 }
@@ -270,6 +244,7 @@ fn mod_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
 fn mod_result(types: &[DataType]) -> DataType {
     match types {
         [DataType::Decimal128(_, l), DataType::Decimal128(_, r)] => DataType::Decimal128(38, *l.max(r)),
+        [l, r] if *l == NUMERIC || *r == NUMERIC => NUMERIC,
         _ => first(types),
     }
 }
@@ -288,6 +263,7 @@ fn remainder(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
         DataType::Int16 => integers!(Int16Type),
         DataType::Int32 => integers!(Int32Type),
         DataType::Int64 => integers!(Int64Type),
+        _ if call.result == NUMERIC => numerics(c, |v| v[0].remainder(&v[1])),
         _ => {
             let (left, right) = (c[0].as_primitive::<Decimal128Type>(), c[1].as_primitive::<Decimal128Type>());
             let result = left.scale().max(right.scale());
@@ -295,39 +271,4 @@ fn remainder(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             primitives::<Decimal128Type>(c, call, |i| modulo(left.value(i), right.value(i), scales).map(Some))
         }
     }
-}
-
-fn div(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
-    let (left, right) = (c[0].as_primitive::<Decimal128Type>(), c[1].as_primitive::<Decimal128Type>());
-    let result = left.scale().max(right.scale());
-    let same = Scales { left: left.scale(), right: right.scale(), result };
-    primitives::<Decimal128Type>(c, call, |i| {
-        // Without the remainder the division has none to round.
-        let rest = modulo(left.value(i), right.value(i), same)?;
-        let dividend = rescale(left.value(i), left.scale(), result).ok_or_else(overflow)? - rest;
-        quotient(dividend, right.value(i), Scales { left: result, right: right.scale(), result: result.max(16) })
-            .map(|value| Some(value / unit(result.max(16))))
-    })
-}
-
-fn power(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
-    let undefined = |message: &str| Err(PgError::new(b"2201F", message));
-    primitives::<Float64Type>(c, call, |i| {
-        let (base, exponent) = (double(&c[0], i), double(&c[1], i));
-        if base == 0.0 && exponent < 0.0 {
-            return undefined("zero raised to a negative power is undefined");
-        }
-        if base < 0.0 && exponent.is_finite() && exponent.fract() != 0.0 {
-            return undefined("a negative number raised to a non-integer power yields a complex result");
-        }
-        let value = base.powf(exponent);
-        let finite = base.is_finite() && exponent.is_finite();
-        if value.is_infinite() && finite {
-            return Err(PgError::new(b"22003", "value out of range: overflow"));
-        }
-        if value == 0.0 && base != 0.0 && finite {
-            return Err(PgError::new(b"22003", "value out of range: underflow"));
-        }
-        Ok(Some(value))
-    })
 }

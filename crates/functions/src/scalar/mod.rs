@@ -1,6 +1,7 @@
 //! Scalar functions: the list, and what they share.
 
 mod arithmetic;
+mod arithmetic_types;
 mod array;
 mod bytes;
 mod cast;
@@ -14,7 +15,9 @@ mod jsonb;
 mod make_datetime;
 mod math;
 mod number_pattern;
+mod numeric_functions;
 mod numeric_math;
+mod numeric_result;
 mod rows;
 mod text;
 mod to_char;
@@ -36,6 +39,7 @@ pub fn scalar_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut udfs = arithmetic::udfs();
     let lists = [
         math::FUNCTIONS,
+        numeric_functions::FUNCTIONS,
         text::FUNCTIONS,
         datetime::FUNCTIONS,
         make_datetime::FUNCTIONS,

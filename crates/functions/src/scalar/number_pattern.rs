@@ -16,6 +16,12 @@ enum Sign {
     Brackets,
 }
 
+/// How many places after the point a pattern shows.
+pub(super) fn pattern_places(pattern: &str) -> i8 {
+    let fraction = pattern.find(['.', 'D', 'd']).map_or("", |place| &pattern[place + 1..]);
+    fraction.chars().filter(|c| matches!(c, '9' | '0')).count().min(30) as i8
+}
+
 /// A number (value × 10^−scale) by a pattern; `#` in every place if it has too many digits.
 pub(super) fn format_number(value: i128, scale: i8, pattern: &str) -> Result<String, PgError> {
     let upper = pattern.to_ascii_uppercase();

@@ -53,16 +53,6 @@ fn fit(value: i256) -> Result<i128, PgError> {
     value.to_i128().filter(|v| v.unsigned_abs() < 10u128.pow(38)).ok_or_else(overflow)
 }
 
-/// The scale of a product: all decimal places, as far as 16 and the factors' own go.
-pub(super) fn product_scale(left: i8, right: i8) -> i8 {
-    left.saturating_add(right).min(left.max(right).max(16))
-}
-
-/// The scale of a quotient.
-pub(super) fn quotient_scale(left: i8, right: i8) -> i8 {
-    left.max(right).max(16)
-}
-
 /// value / 10^digits, rounded half away from zero.
 fn shrink(value: i256, digits: u32) -> i256 {
     if digits == 0 {
@@ -111,16 +101,6 @@ pub(super) fn multiply(left: i128, right: i128, scales: Scales) -> Result<i128, 
     fit(shrink(product, extra.unsigned_abs().into()))
 }
 
-pub(super) fn quotient(left: i128, right: i128, scales: Scales) -> Result<i128, PgError> {
-    if right == 0 {
-        return Err(PgError::division_by_zero());
-    }
-    let raise = i16::from(scales.result) + i16::from(scales.right) - i16::from(scales.left);
-    let factor = i256::from_i128(10).checked_pow(raise.unsigned_abs().into()).ok_or_else(overflow)?;
-    let numerator = i256::from_i128(left).checked_mul(factor).ok_or_else(overflow)?;
-    fit(divide(numerator, i256::from_i128(right)))
-}
-
 pub(super) fn modulo(left: i128, right: i128, scales: Scales) -> Result<i128, PgError> {
     if right == 0 {
         return Err(PgError::division_by_zero());
@@ -137,9 +117,6 @@ mod tests {
         assert_eq!(rescale(-125, 2, 1), Some(-13));
         assert_eq!(rescale(124, 2, 1), Some(12));
         assert_eq!(rescale(5, 38, 0), Some(0));
-        let scales = Scales { left: 0, right: 0, result: 16 };
-        assert_eq!(quotient(2, 3, scales), Ok(6_666_666_666_666_667));
-        assert_eq!(quotient(-2, 3, scales), Ok(-6_666_666_666_666_667));
         assert_eq!(modulo(-75, 20, Scales { left: 1, right: 1, result: 1 }), Ok(-15));
         assert_eq!(multiply(10i128.pow(37), 10i128.pow(37), Scales { left: 0, right: 0, result: 0 }), Err(overflow()));
         assert_eq!(double_from_numeric(1, 1), 0.1);

@@ -1,23 +1,24 @@
 //! Functions that give rows, as functions that give arrays of them: `unnest` of these is the function in FROM.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, LargeStringBuilder, ListArray, ListBuilder,
-    StringBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, LargeStringBuilder, ListArray, ListBuilder, StringBuilder,
+    TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Int32Type, Int64Type, IntervalMonthDayNanoType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Field, Int32Type, Int64Type, IntervalMonthDayNanoType, TimestampMicrosecondType,
 };
 
 use super::columns::{INTERVAL, TIMESTAMP, any_null, fits, text, timestamptz};
 use super::function::{Call, Function};
 use super::interval_math::{add_interval, add_interval_in_zone};
-use crate::PgError;
+use crate::numeric::Numeric;
 use crate::text_format::calendar::DAY;
 use crate::text_format::json::Json;
+use crate::{ExactColumn, NUMERIC, NumericBuilder, PgError};
 
 /// The most items that `generate_series` gives in one go.
 const SERIES_ROWS_MAX: usize = 100_000_000;
@@ -33,8 +34,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         arguments: series_arguments,
         result: |t| {
             list(match &t[0] {
+                _ if t.iter().any(is_numeric) => NUMERIC,
                 DataType::Date32 => timestamptz(),
-                DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
                 other => other.clone(),
             })
         },
@@ -141,8 +142,12 @@ fn text_lists(
     Ok(Arc::new(lists.finish()))
 }
 
+fn is_numeric(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..)) || *data_type == NUMERIC
+}
+
 fn series_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
-    use DataType::{Date32, Decimal128, Int16, Int32, Int64, Null, Timestamp, Utf8};
+    use DataType::{Date32, Int16, Int32, Int64, Null, Timestamp, Utf8};
     let has = |wanted: fn(&DataType) -> bool| types.iter().any(wanted);
     let is_text = |t: &DataType| matches!(t, Utf8 | Null);
     match types {
@@ -155,10 +160,10 @@ fn series_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
             let fitting = |t: &DataType| is_text(t) || matches!(t, Timestamp(..) | Date32);
             (fitting(start) && fitting(stop)).then(|| vec![bound.clone(), bound, INTERVAL])
         }
-        [_, _] | [_, _, _] if has(|t| matches!(t, Decimal128(..))) => {
-            let scale = types.iter().map(|t| if let Decimal128(_, scale) = t { *scale } else { 0 }).max()?;
-            let fitting = |t: &DataType| is_text(t) || t.is_integer() || matches!(t, Decimal128(..));
-            types.iter().all(fitting).then(|| vec![Decimal128(38, scale); types.len()])
+        [_, _] | [_, _, _] if has(is_numeric) => {
+            let fitting = |t: &DataType| is_text(t) || t.is_integer() || is_numeric(t);
+            let kept = |t: &DataType| if is_text(t) { NUMERIC } else { t.clone() };
+            types.iter().all(fitting).then(|| types.iter().map(kept).collect())
         }
         [_, _] | [_, _, _] if types.iter().all(|t| is_text(t) || matches!(t, Int16 | Int32 | Int64)) => {
             let wide = has(|t| matches!(t, Int64));
@@ -168,7 +173,52 @@ fn series_arguments(types: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
+fn zero_step() -> PgError {
+    PgError::new(b"22023", "step size cannot equal zero")
+}
+
+/// The series of numerics, as PostgreSQL's `generate_series(numeric, numeric, numeric)`.
+fn numeric_series(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    let columns: Option<Vec<ExactColumn<'_>>> = c.iter().map(ExactColumn::new).collect();
+    let columns = columns.ok_or_else(|| PgError::new(b"XX000", "a series of numerics got something else"))?;
+    let zero = Numeric::from_i64(0);
+    let mut offsets: Vec<i32> = vec![0];
+    let mut items = NumericBuilder::default();
+    for row in 0..call.row_count {
+        if !any_null(c, row) {
+            let values: Vec<Numeric> = columns.iter().map(|column| column.value(row)).collect();
+            let step = values.get(2).cloned().unwrap_or_else(|| Numeric::from_i64(1));
+            for (value, what) in values.iter().zip(["start value", "stop value", "step size"]) {
+                if !value.is_finite() {
+                    let kind = if value.is_nan() { "NaN" } else { "infinity" };
+                    return Err(PgError::new(b"22023", format!("{what} cannot be {kind}")));
+                }
+            }
+            let ascends = match step.cmp_value(&zero) {
+                Ordering::Equal => return Err(zero_step()),
+                order => order.is_gt(),
+            };
+            let first = items.len();
+            let mut at = values[0].clone();
+            while if ascends { at.cmp_value(&values[1]).is_le() } else { at.cmp_value(&values[1]).is_ge() } {
+                if items.len() - first >= SERIES_ROWS_MAX {
+                    return Err(too_long());
+                }
+                items.append(&at);
+                at = at.add(&step)?;
+            }
+        }
+        offsets.push(i32::try_from(items.len()).map_err(|_| too_long())?);
+    }
+    let item = Arc::new(Field::new_list_field(NUMERIC, true));
+    let lists = ListArray::try_new(item, OffsetBuffer::new(offsets.into()), items.finish(), None);
+    Ok(Arc::new(lists.map_err(|e| PgError::new(b"XX000", e.to_string()))?))
+}
+
 fn series(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
+    if c.iter().any(|column| is_numeric(column.data_type())) {
+        return numeric_series(c, call);
+    }
     let mut offsets: Vec<i32> = Vec::with_capacity(call.row_count + 1);
     offsets.push(0);
     let mut items: Vec<i128> = Vec::new();
@@ -191,10 +241,7 @@ fn series(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
             let values = TimestampMicrosecondArray::from_iter_values(narrow);
             Arc::new(values.with_timezone_opt(zone.clone()))
         }
-        other => {
-            let values = Decimal128Array::from_iter_values(items);
-            Arc::new(values.with_data_type(other.clone()))
-        }
+        other => return Err(PgError::new(b"XX000", format!("there is no series of {other}"))),
     };
     let offsets = OffsetBuffer::new(offsets.into());
     let lists = ListArray::try_new(Arc::clone(item), offsets, values, None);
@@ -220,16 +267,11 @@ impl<'a> Series<'a> {
         }
         let value = |column: &ArrayRef| match column.data_type() {
             DataType::Int32 => i128::from(column.as_primitive::<Int32Type>().value(row)),
-            DataType::Int64 => i128::from(column.as_primitive::<Int64Type>().value(row)),
-            _ => column.as_primitive::<Decimal128Type>().value(row),
+            _ => i128::from(column.as_primitive::<Int64Type>().value(row)),
         };
-        let one = match c[0].data_type() {
-            DataType::Decimal128(_, scale) => 10_i128.pow(u32::from(scale.unsigned_abs())),
-            _ => 1,
-        };
-        let step = c.get(2).map_or(one, value);
+        let step = c.get(2).map_or(1, value);
         if step == 0 {
-            return Err(PgError::new(b"22023", "step size cannot equal zero"));
+            return Err(zero_step());
         }
         let next = Box::new(move |at: i128| Ok(at.checked_add(step)));
         Ok(Series { start: value(&c[0]), stop: value(&c[1]), ascends: step > 0, next })
@@ -241,7 +283,7 @@ impl<'a> Series<'a> {
         let days = i128::from(step.months) * 30 + i128::from(step.days);
         let length = days * i128::from(DAY) * 1000 + i128::from(step.nanoseconds);
         if length == 0 {
-            return Err(PgError::new(b"22023", "step size cannot equal zero"));
+            return Err(zero_step());
         }
         let in_zone = !matches!(c[0].data_type(), DataType::Timestamp(_, None));
         let value = |column: &ArrayRef| match column.data_type() {

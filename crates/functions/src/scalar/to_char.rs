@@ -13,10 +13,10 @@ use arrow::datatypes::{
 use super::columns::{double, fits, fits_any, primitives, text, texts, timestamptz};
 use super::datetime::iso_week;
 use super::function::{Call, Function};
-use super::number_pattern::format_number;
-use crate::PgError;
+use super::number_pattern::{format_number, pattern_places};
 use crate::text_format::TimeZone;
 use crate::text_format::calendar::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use crate::{PgError, read_numeric};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -147,6 +147,11 @@ fn to_char(c: &[ArrayRef], call: &Call) -> Result<ArrayRef, PgError> {
         Ok(Some(match &value_type {
             DataType::Decimal128(_, scale) => {
                 format_number(c[0].as_primitive::<Decimal128Type>().value(i), *scale, pattern)?
+            }
+            DataType::LargeBinary => {
+                let value = read_numeric(c[0].as_binary::<i64>().value(i));
+                let places = pattern_places(pattern);
+                format_number(value.to_decimal(38, places)?, places, pattern)?
             }
             DataType::Float64 => {
                 let value = double(&c[0], i);

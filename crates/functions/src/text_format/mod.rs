@@ -22,6 +22,8 @@ use arrow::datatypes::{
     UInt64Type,
 };
 
+use crate::read_numeric;
+
 pub use datetime::Clock;
 pub use reader::{TextReader, from_text};
 pub use time_zone::TimeZone;
@@ -37,8 +39,8 @@ pub fn type_name(data_type: &DataType) -> &'static str {
         DataType::UInt32 => "oid",
         DataType::Float32 => "real",
         DataType::Float64 => "double precision",
-        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) | DataType::UInt64 => "numeric",
-        DataType::Binary | DataType::LargeBinary => "bytea",
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) | DataType::UInt64 | DataType::LargeBinary => "numeric",
+        DataType::Binary => "bytea",
         DataType::Date32 => "date",
         DataType::Time64(_) => "time without time zone",
         DataType::Timestamp(_, None) => "timestamp without time zone",
@@ -59,7 +61,7 @@ fn array_type_name(item: &DataType) -> &'static str {
         DataType::Int64 => "bigint[]",
         DataType::Float32 => "real[]",
         DataType::Float64 => "double precision[]",
-        DataType::Decimal128(_, _) => "numeric[]",
+        DataType::Decimal128(_, _) | DataType::LargeBinary => "numeric[]",
         DataType::Binary => "bytea[]",
         DataType::Date32 => "date[]",
         DataType::Time64(_) => "time without time zone[]",
@@ -97,6 +99,7 @@ pub fn write_value(column: &dyn Array, row: usize, clock: &Clock, out: &mut Stri
         DataType::Float32 => number::write_real(value!(Float32Type), out),
         DataType::Float64 => number::write_double(value!(Float64Type), out),
         DataType::Decimal128(_, scale) => number::write_numeric(value!(Decimal128Type), *scale, out),
+        DataType::LargeBinary => read_numeric(column.as_binary::<i64>().value(row)).write(out),
         DataType::Utf8 => out.push_str(column.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => out.push_str(column.as_string::<i64>().value(row)),
         DataType::Binary => bytes::write_bytea(column.as_binary::<i32>().value(row), out),

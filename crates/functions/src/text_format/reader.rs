@@ -14,7 +14,8 @@ use arrow::datatypes::{
 
 use super::array::{Element, elements};
 use super::{Clock, bytes, datetime, interval, json, number};
-use crate::PgError;
+use crate::numeric::Numeric;
+use crate::{NumericBuilder, PgError};
 
 /// Builds a column of one type from texts, one value after another.
 #[derive(Debug)]
@@ -32,7 +33,8 @@ enum Column {
     Oid(PrimitiveBuilder<UInt32Type>),
     Float32(PrimitiveBuilder<Float32Type>),
     Float64(PrimitiveBuilder<Float64Type>),
-    Numeric(PrimitiveBuilder<Decimal128Type>, u8, i8),
+    Decimal(PrimitiveBuilder<Decimal128Type>, u8, i8),
+    Numeric(NumericBuilder),
     Text(StringBuilder),
     Jsonb(LargeStringBuilder),
     Bytea(BinaryBuilder),
@@ -62,7 +64,8 @@ impl TextReader {
             DataType::UInt32 => Column::Oid(primitive(data_type)),
             DataType::Float32 => Column::Float32(primitive(data_type)),
             DataType::Float64 => Column::Float64(primitive(data_type)),
-            DataType::Decimal128(precision, scale) => Column::Numeric(primitive(data_type), *precision, *scale),
+            DataType::Decimal128(precision, scale) => Column::Decimal(primitive(data_type), *precision, *scale),
+            DataType::LargeBinary => Column::Numeric(NumericBuilder::default()),
             DataType::Utf8 => Column::Text(StringBuilder::new()),
             DataType::LargeUtf8 => Column::Jsonb(LargeStringBuilder::new()),
             DataType::Binary => Column::Bytea(BinaryBuilder::new()),
@@ -102,9 +105,10 @@ impl TextReader {
             Column::Oid(values) => values.append_value(integer(text, "oid", 0, u32::MAX.into())? as u32),
             Column::Float32(values) => values.append_value(number::parse_real(text)?),
             Column::Float64(values) => values.append_value(number::parse_double(text)?),
-            Column::Numeric(values, precision, scale) => {
+            Column::Decimal(values, precision, scale) => {
                 values.append_value(number::parse_numeric(text, *precision, *scale)?);
             }
+            Column::Numeric(values) => values.append(&Numeric::parse(text)?),
             Column::Text(values) => values.append_value(text),
             Column::Jsonb(values) => values.append_value(json::normalize_jsonb(text)?),
             Column::Bytea(values) => values.append_value(bytes::parse_bytea(text)?),
@@ -139,7 +143,8 @@ impl TextReader {
             Column::Oid(values) => values.append_null(),
             Column::Float32(values) => values.append_null(),
             Column::Float64(values) => values.append_null(),
-            Column::Numeric(values, _, _) => values.append_null(),
+            Column::Decimal(values, _, _) => values.append_null(),
+            Column::Numeric(values) => values.append_null(),
             Column::Text(values) => values.append_null(),
             Column::Jsonb(values) => values.append_null(),
             Column::Bytea(values) => values.append_null(),
@@ -167,7 +172,8 @@ impl TextReader {
             Column::Oid(values) => values.len(),
             Column::Float32(values) => values.len(),
             Column::Float64(values) => values.len(),
-            Column::Numeric(values, _, _) => values.len(),
+            Column::Decimal(values, _, _) => values.len(),
+            Column::Numeric(values) => values.len(),
             Column::Text(values) => values.len(),
             Column::Jsonb(values) => values.len(),
             Column::Bytea(values) => values.len(),
@@ -196,7 +202,8 @@ impl TextReader {
             Column::Oid(values) => Arc::new(values.finish()),
             Column::Float32(values) => Arc::new(values.finish()),
             Column::Float64(values) => Arc::new(values.finish()),
-            Column::Numeric(values, _, _) => Arc::new(values.finish()),
+            Column::Decimal(values, _, _) => Arc::new(values.finish()),
+            Column::Numeric(values) => values.finish(),
             Column::Text(values) => Arc::new(values.finish()),
             Column::Jsonb(values) => Arc::new(values.finish()),
             Column::Bytea(values) => Arc::new(values.finish()),

@@ -154,7 +154,7 @@ impl<W: Write> Printer<W> {
 }
 
 fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
+    functions::is_number(data_type)
 }
 
 fn csv_options() -> CopyOptions {

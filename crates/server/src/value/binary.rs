@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, ListArray};
 use bytes::{BufMut, BytesMut};
+use functions::read_numeric;
 
 use super::column::Column;
 use super::numeric::write_numeric;
@@ -25,7 +26,12 @@ pub fn write_value(out: &mut BytesMut, column: &Column<'_>, row: usize, leaf_oid
         Column::Oid(array) => out.put_u32(array.value(row)),
         Column::Float32(array) => out.put_f32(array.value(row)),
         Column::Float64(array) => out.put_f64(array.value(row)),
-        Column::Numeric(array, scale) => write_numeric(out, array.value(row), *scale),
+        Column::Decimal(array, scale) => write_numeric(out, array.value(row), *scale),
+        Column::Numeric(array) => {
+            let mut bytes = Vec::new();
+            read_numeric(array.value(row)).to_wire(&mut bytes);
+            out.extend_from_slice(&bytes);
+        }
         Column::Text(array) => out.extend_from_slice(array.value(row).as_bytes()),
         Column::Json(array) => {
             if leaf_oid != JSON_OID {

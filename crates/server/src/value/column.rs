@@ -2,7 +2,8 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::array::{
-    BinaryArray, BooleanArray, FixedSizeBinaryArray, LargeStringArray, ListArray, PrimitiveArray, StringArray,
+    BinaryArray, BooleanArray, FixedSizeBinaryArray, LargeBinaryArray, LargeStringArray, ListArray, PrimitiveArray,
+    StringArray,
 };
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
@@ -23,7 +24,8 @@ pub enum Column<'a> {
     Float32(&'a PrimitiveArray<Float32Type>),
     Float64(&'a PrimitiveArray<Float64Type>),
     /// With its scale.
-    Numeric(&'a PrimitiveArray<Decimal128Type>, i8),
+    Decimal(&'a PrimitiveArray<Decimal128Type>, i8),
+    Numeric(&'a LargeBinaryArray),
     Text(&'a StringArray),
     Json(&'a LargeStringArray),
     Bytes(&'a BinaryArray),
@@ -48,7 +50,8 @@ impl<'a> Column<'a> {
             DataType::UInt32 => Self::Oid(array.as_primitive()),
             DataType::Float32 => Self::Float32(array.as_primitive()),
             DataType::Float64 => Self::Float64(array.as_primitive()),
-            DataType::Decimal128(_, scale) => Self::Numeric(array.as_primitive(), *scale),
+            DataType::Decimal128(_, scale) => Self::Decimal(array.as_primitive(), *scale),
+            DataType::LargeBinary => Self::Numeric(array.as_binary()),
             DataType::Utf8 => Self::Text(array.as_string()),
             DataType::LargeUtf8 => Self::Json(array.as_string()),
             DataType::Binary => Self::Bytes(array.as_binary()),
@@ -74,7 +77,8 @@ impl<'a> Column<'a> {
             Self::Oid(array) => array.is_null(row),
             Self::Float32(array) => array.is_null(row),
             Self::Float64(array) => array.is_null(row),
-            Self::Numeric(array, _) => array.is_null(row),
+            Self::Decimal(array, _) => array.is_null(row),
+            Self::Numeric(array) => array.is_null(row),
             Self::Text(array) => array.is_null(row),
             Self::Json(array) => array.is_null(row),
             Self::Bytes(array) => array.is_null(row),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array, ListArray,
-    PrimitiveArray, StringArray, UInt32Array, new_empty_array, new_null_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array,
+    LargeBinaryArray, ListArray, PrimitiveArray, StringArray, UInt32Array, new_empty_array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
+
+use functions::numeric::Numeric;
 
 use super::binary::{DIMENSION_COUNT_MAX, JSONB_VERSION};
 use super::numeric::{NumericError, read_numeric};
@@ -100,6 +102,10 @@ fn read_binary(data_type: &DataType, bytes: &[u8], settings: &TextSettings) -> R
             Arc::new(PrimitiveArray::<Float64Type>::from(vec![if value.is_nan() { f64::NAN } else { value }]))
         }
         DataType::Decimal128(precision, scale) => read_decimal(bytes, *precision, *scale)?,
+        DataType::LargeBinary => {
+            let value = Numeric::from_wire(bytes).map_err(|_| ParameterError::malformed())?;
+            Arc::new(LargeBinaryArray::from_vec(vec![&value.to_bytes()]))
+        }
         DataType::Utf8 => Arc::new(StringArray::from(vec![read_text(bytes)?])),
         DataType::LargeUtf8 => read_json(bytes, settings)?,
         DataType::Binary => Arc::new(BinaryArray::from(vec![bytes])),

@@ -2,6 +2,9 @@
 
 use arrow::array::{Array, ArrayRef, StringArray};
 use arrow::datatypes::Field;
+use functions::scalar::cast_column;
+use functions::{CastTarget, NUMERIC};
+use sql::SqlType;
 use sql::text_format::TextReader;
 
 use super::TextSettings;
@@ -36,5 +39,20 @@ pub fn parse_values(texts: &StringArray, field: &Field, settings: &TextSettings)
         }
     }
     debug_assert_eq!(reader.len(), texts.len(), "one value for each text");
-    Ok(reader.finish())
+    in_digits(reader.finish(), field, settings)
+}
+
+/// The values of a numeric(p,s) that is no decimal, rounded to its places.
+fn in_digits(values: ArrayRef, field: &Field, settings: &TextSettings) -> Result<ArrayRef, ValueError> {
+    let digits = SqlType::from_field(field).numeric_digits();
+    if digits.is_none() || *field.data_type() != NUMERIC {
+        return Ok(values);
+    }
+    let target = CastTarget { digits, ..CastTarget::new(NUMERIC) };
+    let cast = |values: &ArrayRef| cast_column(values, &target, &settings.clock);
+    cast(&values).map_err(|error| ValueError {
+        sqlstate: error.sqlstate.to_string(),
+        message: error.message,
+        row: (0..values.len()).find(|row| cast(&values.slice(*row, 1)).is_err()).unwrap_or(0),
+    })
 }

@@ -9,7 +9,7 @@ pub fn canonical_type(data_type: &DataType) -> Option<DataType> {
     use DataType as T;
     Some(match data_type {
         T::Utf8View => T::Utf8,
-        T::BinaryView | T::LargeBinary => T::Binary,
+        T::BinaryView => T::Binary,
         T::Int8 | T::UInt8 => T::Int16,
         T::UInt16 => T::Int32,
         T::UInt64 => T::Int64,

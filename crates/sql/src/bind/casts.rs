@@ -16,7 +16,10 @@ pub fn can_cast(source: &SqlType, target: &SqlType) -> bool {
         return true;
     }
     let exact = |t: &DataType| {
-        matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..)) || t.is_floating()
+        matches!(
+            t,
+            DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..) | DataType::LargeBinary
+        ) || t.is_floating()
     };
     match (from, to) {
         (from, to) if exact(from) && exact(to) => true,

@@ -1,58 +1,57 @@
-//! CASE, coalesce and their like over constants: in PostgreSQL the chosen numeric keeps the digits it has, while a
-//! column of ours has the same digits in all rows. `least(1.5, 1)` is `1`, not `1.0`.
+//! Sums of a CASE over decimals of different digits, such as `sum(CASE WHEN paid THEN price ELSE 0 END)`.
+//!
+//! The chosen value keeps the digits it shows, so the CASE is a numeric; but a sum of decimals is much faster, and shows
+//! other digits only where it chose nothing but the shorter ones.
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Case;
+use functions::NUMERIC;
 
-use super::constant::{Options, evaluate_constant, fold};
+use super::coerce::{Coercion, type_of};
+use super::common_type::common_value_type;
+use super::literals::decimal_literal;
+use crate::SqlType;
 
-/// The branches that a CASE or the arguments that a function chooses from.
-pub fn branches(expr: &Expr) -> Vec<Expr> {
-    match expr {
-        Expr::Case(case) => {
-            let thens = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            thens.chain(case.else_expr.as_deref()).cloned().collect()
+/// The argument of a sum or an average as one over decimals, if it is a CASE that chooses among such; else as it is.
+pub fn added_as_decimals(coercion: &Coercion, argument: Expr, schema: &DFSchema) -> Result<Expr> {
+    let Expr::Case(case) = &argument else { return Ok(argument) };
+    let thens = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+    let branches: Option<Vec<Expr>> = thens.chain(case.else_expr.as_deref()).map(exact).collect();
+    let Some(branches) = branches.filter(|_| type_of(&argument, schema).is_ok_and(|t| *t.data_type() == NUMERIC))
+    else {
+        return Ok(argument);
+    };
+    let mut common: Option<SqlType> = None;
+    for branch in &branches {
+        let found = type_of(branch, schema)?;
+        common = match common {
+            None => Some(found),
+            Some(before) => common_value_type(&before, &found),
+        };
+        if !common
+            .as_ref()
+            .is_some_and(|t| matches!(t.data_type(), DataType::Decimal128(..)) || t.data_type().is_integer())
+        {
+            return Ok(argument);
         }
-        Expr::ScalarFunction(call) => call.args.clone(),
-        _ => Vec::new(),
     }
+    let Some(common) = common.filter(|t| matches!(t.data_type(), DataType::Decimal128(..))) else {
+        return Ok(argument);
+    };
+    let mut branches =
+        branches.into_iter().map(|branch| coercion.cast(branch, &common, schema)).collect::<Result<Vec<_>>>()?;
+    let else_expr = case.else_expr.as_ref().and_then(|_| branches.pop()).map(Box::new);
+    let whens = case.when_then_expr.iter().map(|(when, _)| when.clone()).zip(branches.into_iter().map(Box::new));
+    Ok(Expr::Case(Case::new(case.expr.clone(), whens.collect(), else_expr)))
 }
 
-/// The constant that `chosen` is, in the type of the branch it comes from, if its branches are numbers of different
-/// digits; else `chosen` as it is. `before` are the branches before they were brought to one type.
-pub fn with_own_digits(chosen: Expr, before: &[Expr], options: &Options) -> Result<Expr> {
-    let numbers: Vec<&ScalarValue> = before.iter().filter_map(number).collect();
-    let mixed = numbers.windows(2).any(|pair| pair[0].data_type() != pair[1].data_type());
-    let exact = numbers.iter().any(|n| matches!(n.data_type(), DataType::Decimal128(..)));
-    if !mixed || !exact || numbers.len() < before.iter().filter(|e| !is_null(e)).count() {
-        return Ok(chosen);
-    }
-    // An expression with columns has no value here, and keeps the digits of all.
-    let value = fold(chosen.clone(), options).and_then(|folded| evaluate_constant(&folded, options));
-    let Ok(value) = value else { return Ok(chosen) };
-    let wanted = value.data_type();
-    let own = numbers.into_iter().find(|n| n.cast_to(&wanted).is_ok_and(|n| n == value));
-    Ok(match own.map(ScalarValue::data_type) {
-        Some(DataType::Decimal128(precision, scale)) => {
-            Expr::Literal(value.cast_to(&DataType::Decimal128(precision, scale))?, None)
-        }
-        Some(_) => Expr::Literal(value.cast_to(&DataType::Decimal128(19, 0))?, None),
-        None => chosen,
-    })
-}
-
-fn is_null(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(value, _) if value.is_null())
-}
-
-/// A whole or decimal number.
-fn number(expr: &Expr) -> Option<&ScalarValue> {
-    match expr {
-        Expr::Literal(value, _) if !value.is_null() => {
-            let data_type = value.data_type();
-            (data_type.is_integer() || matches!(data_type, DataType::Decimal128(..))).then_some(value)
-        }
+/// What was cast to numeric: a decimal or an integer; `None` for anything else.
+fn exact(branch: &Expr) -> Option<Expr> {
+    match branch {
+        Expr::ScalarFunction(call) if call.func.name() == "pg_cast_numeric" => call.args.first().cloned(),
+        Expr::Literal(..) => decimal_literal(branch),
         _ => None,
     }
 }

@@ -10,29 +10,28 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Values, WindowFunctionDefinition, when,
-};
-use functions::{CastTarget, cast_udf};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, Values, WindowFunctionDefinition, when};
+use functions::{CastTarget, NUMERIC, cast_udf, is_number};
 
 use super::aggregate::{check_aggregate, check_order, takes_own_type};
 use super::canonical::canonical_type;
 use super::cast_mark::{is_cast_mark, without_cast_mark};
 use super::casts::can_cast;
-use super::choice;
-use super::common_type::common_type;
-use super::literals::{is_unknown, known_literal, literal_numeric, no_operator, with_dimensions};
-use super::order::{interval_order, ordered};
+use super::common_type::{common_type, common_value_type};
+use super::conditions::is_comparison;
+use super::literals::{decimal_literal, is_unknown, known_literal, no_operator, with_dimensions};
+use super::order::{has_own_order, ordered};
 use super::parameters::Parameters;
 use super::results;
-use super::retype::retype;
+use super::retype::{is_retype, keeps_arrow_type, retype};
 use super::type_name::{self, TYPE_NAME_FUNCTION};
 use super::undefined::undefined_call;
+use super::unifying_function::has_numerics;
 use super::{Options, evaluate_constant, failure, registry};
-use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
+use crate::{SqlError, SqlType};
 
 /// Functions whose arguments all have one type.
 const UNIFYING: &[&str] = &["coalesce", "greatest", "least", "nvl", "ifnull"];
@@ -160,9 +159,12 @@ impl Coercion {
                 Expr::InList(InList::new(Box::new(first), all.collect(), list.negated))
             }
             Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-                let wanted = SqlType::from_field(subquery.subquery.schema().field(0));
-                let expr = self.cast_unknown(*expr, &wanted, schema)?;
+                let (expr, subquery) = self.in_subquery(*expr, subquery, schema)?;
                 Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, negated))
+            }
+            Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+                let (expr, subquery) = self.in_subquery(*expr, subquery, schema)?;
+                Expr::SetComparison(SetComparison::new(Box::new(expr), subquery, op, quantifier))
             }
             Expr::Case(_) => self.choice(expr, schema)?,
             Expr::Like(like) => Expr::Like(self.like(like, schema)?),
@@ -171,6 +173,10 @@ impl Coercion {
                 self.nullif(call.args, schema)?
             }
             Expr::ScalarFunction(call) if is_cast_mark(&call) => without_cast_mark(call),
+            // Made before the column's own type was known.
+            Expr::ScalarFunction(mut call) if is_retype(&call.func) && !keeps_arrow_type(&call, schema) => {
+                call.args.swap_remove(0)
+            }
             Expr::ScalarFunction(call) if call.func.name() == TYPE_NAME_FUNCTION => {
                 let found = match call.args.first() {
                     Some(argument) if is_unknown(argument) => "unknown".to_owned(),
@@ -188,8 +194,8 @@ impl Coercion {
                 if let Some(error) = undefined_call(&call, schema) {
                     return Err(error);
                 }
-                let types = call.args.iter().map(|a| type_of(a, schema)).collect::<Result<Vec<_>>>();
-                let wanted = types.ok().and_then(|types| results::result_type(call.func.name(), &types));
+                let call = self.with_numeric_arguments(call, schema)?;
+                let wanted = results::result_type(call.func.name());
                 let expr = Expr::ScalarFunction(call);
                 if let Some(wanted) = wanted {
                     return self.cast(expr, &wanted, schema).map(Transformed::yes);
@@ -210,17 +216,24 @@ impl Coercion {
                 }
                 check_aggregate(call.func.name(), &call.params.args, schema)?;
                 check_order(&call)?;
-                return Ok(Transformed::no(Expr::AggregateFunction(call)));
+                let arguments = std::mem::take(&mut call.params.args);
+                call.params.args = self.aggregate_arguments(&call.func, arguments, schema)?;
+                return Ok(Transformed::yes(Expr::AggregateFunction(call)));
             }
             Expr::WindowFunction(mut call) => {
+                if let ("lag" | "lead", [_, _, _]) = (call.fun.name(), call.params.args.as_slice()) {
+                    self.default_value(&mut call.params.args, schema)?;
+                }
                 if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
                     check_aggregate(function.name(), &call.params.args, schema)?;
+                    let arguments = std::mem::take(&mut call.params.args);
+                    call.params.args = self.aggregate_arguments(function, arguments, schema)?;
                     // Ours doesn't know the window's order, in which the values are to be.
                     if function.name() == "array_agg" {
                         call.fun = WindowFunctionDefinition::AggregateUDF(array_agg_udaf());
                     }
                 }
-                return Ok(Transformed::no(Expr::WindowFunction(call)));
+                return Ok(Transformed::yes(Expr::WindowFunction(call)));
             }
             other => return Ok(Transformed::no(other)),
         };
@@ -229,8 +242,7 @@ impl Coercion {
 
     /// CASE, or a function that gives one of its arguments.
     fn choice(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
-        let before = choice::branches(&expr);
-        let chosen = match expr {
+        Ok(match expr {
             Expr::Case(case) => Expr::Case(self.case(case, schema)?),
             Expr::ScalarFunction(call) => {
                 let name = call.func.name().to_uppercase();
@@ -238,8 +250,7 @@ impl Coercion {
                 Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments))
             }
             other => other,
-        };
-        choice::with_own_digits(chosen, &before, &self.options)
+        })
     }
 
     /// `nullif(a, b)`: a, unless the two are equal.
@@ -250,28 +261,6 @@ impl Coercion {
         let kept = own.unwrap_or_else(|| left.clone());
         let null = Expr::Literal(ScalarValue::try_from(type_of(&kept, schema)?.data_type())?, None);
         when(left.eq(right), null).otherwise(kept)
-    }
-
-    fn between(&self, between: Between, schema: &DFSchema) -> Result<Expr> {
-        let all = vec![*between.expr, *between.low, *between.high];
-        let all: Vec<Expr> =
-            self.unify(all, "BETWEEN", schema)?.into_iter().map(|e| interval_order(e, schema)).collect();
-        let [expr, low, high] = <[Expr; 3]>::try_from(all).map_err(|_| failure(SqlError::internal("BETWEEN")))?;
-        Ok(Expr::Between(Between::new(Box::new(expr), between.negated, Box::new(low), Box::new(high))))
-    }
-
-    fn like(&self, like: Like, schema: &DFSchema) -> Result<Like> {
-        let text = SqlType::new(DataType::Utf8);
-        let expr = self.cast_unknown(*like.expr, &text, schema)?;
-        let pattern = self.cast_unknown(*like.pattern, &text, schema)?;
-        for operand in [&expr, &pattern] {
-            let found = SqlType::from_field(&operand.to_field(schema)?.1);
-            if *found.data_type() != DataType::Utf8 {
-                let operator = if like.case_insensitive { "~~*" } else { "~~" };
-                return Err(no_operator(&expr, operator, &pattern, schema));
-            }
-        }
-        Ok(Like::new(like.negated, Box::new(expr), Box::new(pattern), like.escape_char, like.case_insensitive))
     }
 
     fn case(&self, case: Case, schema: &DFSchema) -> Result<Case> {
@@ -316,28 +305,56 @@ impl Coercion {
             (false, false) => {}
         }
         let (l, r) = (left_type.data_type(), right_type.data_type());
-        if let (DataType::Interval(_), DataType::Interval(_)) = (l, r) {
+        if l == r && has_own_order(l) {
             return Ok((ordered(left, l), ordered(right, r)));
         }
         if l == r || l.is_null() || r.is_null() {
             return Ok((left, right));
         }
         let double = SqlType::new(DataType::Float64);
-        if l.is_numeric() && r.is_numeric() {
+        if is_number(l) && is_number(r) {
             // A float makes the comparison one of floats, as PostgreSQL prefers double precision.
             if l.is_floating() || r.is_floating() {
                 return Ok((self.cast(left, &double, schema)?, self.cast(right, &double, schema)?));
             }
-            return Ok((left, right));
+            let left = decimal_literal(&left).filter(|_| *r != NUMERIC).unwrap_or(left);
+            let right = decimal_literal(&right).filter(|_| *l != NUMERIC).unwrap_or(right);
+            let common = common_value_type(&type_of(&left, schema)?, &type_of(&right, schema)?);
+            let Some(numeric) = common.filter(|common| *common.data_type() == NUMERIC) else {
+                return Ok((left, right));
+            };
+            let (left, right) = (self.cast(left, &numeric, schema)?, self.cast(right, &numeric, schema)?);
+            return Ok((ordered(left, &NUMERIC), ordered(right, &NUMERIC)));
         }
         match common_type(&left_type, &right_type) {
-            Some(common) => Ok((self.cast(left, &common, schema)?, self.cast(right, &common, schema)?)),
+            Some(common) => {
+                let (left, right) = (self.cast(left, &common, schema)?, self.cast(right, &common, schema)?);
+                let numerics = has_numerics(common.data_type());
+                let order = |side: Expr| if numerics { ordered(side, common.data_type()) } else { side };
+                Ok((order(left), order(right)))
+            }
             None => Err(no_operator(&left, operator, &right, schema)),
         }
     }
 
     /// All expressions with one type.
     pub fn unify(&self, all: Vec<Expr>, construct: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
+        self.unify_by(common_type, all, construct, schema)
+    }
+
+    /// All expressions with one type, which need not show the digits of numerics as they were.
+    pub(super) fn unify_values(&self, all: Vec<Expr>, construct: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
+        let all = all.into_iter().map(|expr| decimal_literal(&expr).unwrap_or(expr)).collect();
+        self.unify_by(common_value_type, all, construct, schema)
+    }
+
+    fn unify_by(
+        &self,
+        common_of: fn(&SqlType, &SqlType) -> Option<SqlType>,
+        all: Vec<Expr>,
+        construct: &str,
+        schema: &DFSchema,
+    ) -> Result<Vec<Expr>> {
         let mut common: Option<SqlType> = None;
         for expr in all.iter().filter(|e| !is_unknown(e)) {
             let found = type_of(expr, schema)?;
@@ -346,7 +363,7 @@ impl Coercion {
             }
             common = match common {
                 None => Some(found),
-                Some(before) => Some(common_type(&before, &found).ok_or_else(|| {
+                Some(before) => Some(common_of(&before, &found).ok_or_else(|| {
                     let message = format!("{construct} types {} and {} cannot be matched", before.name(), found.name());
                     failure(SqlError::new(b"42804", message))
                 })?),
@@ -362,7 +379,7 @@ impl Coercion {
 
     /// All expressions with one type whose values Arrow compares as PostgreSQL does.
     fn unify_ordered(&self, all: Vec<Expr>, construct: &str, schema: &DFSchema) -> Result<Vec<Expr>> {
-        let all = self.unify(all, construct, schema)?;
+        let all = self.unify_values(all, construct, schema)?;
         all.into_iter().map(|e| e.get_type(schema).map(|found| ordered(e, &found))).collect()
     }
 
@@ -381,16 +398,14 @@ impl Coercion {
                 return Err(failure(SqlError::new(b"42846", message)));
             }
         }
-        if *target.data_type() != DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1) {
+        if *target != SqlType::new(NUMERIC) {
             return self.cast(expr, target, schema);
         }
         let found = type_of(&expr, schema)?;
-        let kept = match (found.data_type(), &expr) {
-            (DataType::Decimal128(..), _) => return Ok(expr),
-            (DataType::Int16, _) => DataType::Decimal128(5, 0),
-            (DataType::Int32, _) => DataType::Decimal128(10, 0),
-            (DataType::Int64, _) => DataType::Decimal128(19, 0),
-            (_, Expr::Literal(ScalarValue::Utf8(Some(text)), _)) => literal_numeric(text),
+        let kept = match found.data_type() {
+            DataType::Int16 => DataType::Decimal128(5, 0),
+            DataType::Int32 => DataType::Decimal128(10, 0),
+            DataType::Int64 => DataType::Decimal128(19, 0),
             _ => target.data_type().clone(),
         };
         self.cast(expr, &SqlType::new(kept), schema)
@@ -426,8 +441,8 @@ impl Coercion {
                 other => other,
             });
         }
-        let length_max = target.length_max();
-        let cast = if source.data_type() == target.data_type() && length_max.is_none() {
+        let (length_max, digits) = (target.length_max(), target.numeric_digits());
+        let cast = if source.data_type() == target.data_type() && length_max.is_none() && digits.is_none() {
             expr
         } else {
             let constant = matches!(expr, Expr::Literal(..));
@@ -436,7 +451,7 @@ impl Coercion {
             } else {
                 target.base().display.to_owned()
             };
-            let udf = cast_udf(&CastTarget { type_name, data_type: target.data_type().clone(), length_max });
+            let udf = cast_udf(&CastTarget { type_name, data_type: target.data_type().clone(), length_max, digits });
             let call = udf.call(vec![expr]);
             if constant { known_literal(evaluate_constant(&call, &self.options)?) } else { call }
         };
@@ -468,18 +483,4 @@ impl Coercion {
 /// The SQL type of an expression.
 pub fn type_of(expr: &Expr, schema: &DFSchema) -> Result<SqlType> {
     Ok(SqlType::from_field(&expr.to_field(schema)?.1))
-}
-
-fn is_comparison(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }

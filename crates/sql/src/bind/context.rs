@@ -28,10 +28,11 @@ use super::canonical::canonical_type;
 use super::coerce::Coercion;
 use super::literals::without_mark;
 use super::operators::Operators;
-use super::order::order_intervals;
+use super::order::order_values;
 use super::parameters::Parameters;
 use super::system_function::system_functions;
 use super::undefined::undefined_function;
+use super::unifying_function::{resolved_function, unifying};
 use super::{Options, analyze, failure, map_expressions, options_in, registry, rewrite};
 use crate::query::scan_relation;
 use crate::{Catalog, Relation, RelationKind, SqlError, SqlType};
@@ -78,10 +79,30 @@ impl<'a> Binder<'a> {
 
     /// The logical plan of a query that `rewrite` has been over; types are not resolved yet.
     pub fn plan_query(&self, query: ast::Query) -> Result<LogicalPlan> {
-        let planner = SqlToRel::new_with_options(self, parser_options());
-        let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))?;
+        let plan = self.plan_values(query)?;
         let plan = super::set_operation::expand(plan)?;
         if self.keeps_lateral { Ok(plan) } else { super::lateral::inline(plan) }
+    }
+
+    /// The planner's plan. It knows no type for columns of VALUES in which numerics meet other numbers: such columns are cast
+    /// and planned again.
+    fn plan_values(&self, query: ast::Query) -> Result<LogicalPlan> {
+        let planner = SqlToRel::new_with_options(self, parser_options());
+        let plan = |query: ast::Query| planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)));
+        let mut again = rewrite::has_values(&query).then(|| query.clone());
+        let first = plan(query);
+        let mut last = first.as_ref().err().map(ToString::to_string);
+        while let (Some(query), Some(error)) = (&mut again, &last) {
+            if !rewrite::cast_values_column(query, error) {
+                break;
+            }
+            match plan(query.clone()) {
+                Ok(plan) => return Ok(plan),
+                // The next column, or the same one: casts did not help.
+                Err(next) => last = Some(next.to_string()).filter(|next| next != error),
+            }
+        }
+        first
     }
 
     /// An expression over the columns of `schema`, types resolved.
@@ -101,9 +122,13 @@ impl<'a> Binder<'a> {
             Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
                 self.coercion.parameters.resolve(&placeholder.id, &text).map(Transformed::yes)
             }
+            // Groups and what is said of them were compared with each other until now.
+            Expr::ScalarFunction(call) if unifying(&call.func).is_some() => {
+                Ok(Transformed::yes(resolved_function(expr)))
+            }
             _ => Ok(without_mark(expr)),
         })?;
-        analyze(order_intervals(plan)?, &self.coercion.options)
+        analyze(order_values(plan)?, &self.coercion.options)
     }
 
     /// The plan of a query whose result goes to a client: NULL has type text, and `regclass` and its like are shown

@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
+use functions::numeric::Numeric;
+use functions::read_numeric;
 
 use super::coerce::type_of;
 use super::failure;
-use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
+use crate::{SqlError, SqlType};
+
+/// The most digits that a literal has to be a decimal; a longer one is a numeric.
+pub const DECIMAL_DIGITS_MAX: usize = 18;
 
 /// As many dimensions as an array can have.
 const DIMENSIONS_MAX: usize = 6;
@@ -49,18 +53,15 @@ pub fn with_dimensions(target: &SqlType, text: &str) -> SqlType {
     (1..braces.min(DIMENSIONS_MAX)).fold(target.clone(), |nested, _| nested.array())
 }
 
-/// Digits of a numeric literal's text; the default if it cannot be one.
-pub fn literal_numeric(text: &str) -> DataType {
-    let digits = text.trim().trim_start_matches(['-', '+']);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    let count = whole.len() + fraction.len();
-    match i8::try_from(fraction.len()) {
-        Ok(scale) if all_digits(whole) && all_digits(fraction) && (1..=38).contains(&count) => {
-            DataType::Decimal128(u8::try_from(count).unwrap_or(38), scale)
-        }
-        _ => DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1),
-    }
+/// A constant numeric as the shortest decimal, which is compared faster; `None` if it is none, or too long.
+pub fn decimal_literal(expr: &Expr) -> Option<Expr> {
+    let Expr::Literal(ScalarValue::LargeBinary(Some(bytes)), _) = expr else { return None };
+    let Numeric::Small { value, scale } = read_numeric(bytes) else { return None };
+    let scale = i8::try_from(scale).ok().filter(|scale| *scale <= 38)?;
+    let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+    let precision = u8::try_from(digits).ok()?.max(scale.unsigned_abs());
+    let value = ScalarValue::Decimal128(Some(value), precision, scale);
+    (precision <= 38).then_some(Expr::Literal(value, None))
 }
 
 /// The name of an expression's type in messages, without its length or digits.

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::coerce::{Coercion, type_of};
 use super::literals::{is_unknown, no_operator};
+use super::rewrite::{IS_DISTINCT, IS_NOT_DISTINCT};
 use super::{failure, registry};
 use crate::{SqlError, SqlType};
 
@@ -95,6 +96,10 @@ impl Operators {
             let (left, right) = self.coercion.comparable(left, &operator.to_string(), right, schema)?;
             Ok(binary(left, op, right))
         };
+        let distinct = |op: Operator, left, right| {
+            let (left, right) = self.coercion.comparable(left, "=", right, schema)?;
+            Ok(binary(left, op, right))
+        };
         match operator {
             Op::Plus => self.arithmetic("pg_add", Operator::Plus, left, right, schema),
             Op::Minus if is_json(&left, schema) => {
@@ -107,6 +112,8 @@ impl Operators {
             Op::Divide => self.arithmetic("pg_divide", Operator::Divide, left, right, schema),
             Op::Modulo => self.arithmetic("pg_modulo", Operator::Modulo, left, right, schema),
             Op::PGExp => call("power", vec![left, right]),
+            Op::Custom(name) if name == IS_DISTINCT => distinct(Operator::IsDistinctFrom, left, right),
+            Op::Custom(name) if name == IS_NOT_DISTINCT => distinct(Operator::IsNotDistinctFrom, left, right),
             Op::Eq => compare(Operator::Eq, left, right),
             Op::NotEq => compare(Operator::NotEq, left, right),
             Op::Lt => compare(Operator::Lt, left, right),
@@ -133,8 +140,14 @@ impl Operators {
                 let (left, right) = self.coercion.comparable(left, "@>", right, schema)?;
                 call("array_has_all", vec![left, right])
             }
-            Op::ArrowAt if is_list(&left, schema) => call("array_has_all", vec![right, left]),
-            Op::PGOverlap if is_list(&left, schema) => call("array_has_any", vec![left, right]),
+            Op::ArrowAt if is_list(&left, schema) => {
+                let (left, right) = self.coercion.comparable(left, "<@", right, schema)?;
+                call("array_has_all", vec![right, left])
+            }
+            Op::PGOverlap if is_list(&left, schema) => {
+                let (left, right) = self.coercion.comparable(left, "&&", right, schema)?;
+                call("array_has_any", vec![left, right])
+            }
             Op::Arrow => self.json("jsonb_get", operator, left, right, schema),
             Op::LongArrow => self.json("jsonb_get_text", operator, left, right, schema),
             Op::HashArrow => self.json("jsonb_get_path", operator, left, right, schema),
@@ -169,6 +182,7 @@ impl Operators {
             }
             _ => (left, right),
         };
+        let (left, right) = self.coercion.interval_factor(left, right, schema)?;
         for side in [&left, &right] {
             let found = type_of(side, schema)?;
             let computes = !matches!(

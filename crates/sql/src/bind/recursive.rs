@@ -9,12 +9,13 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, RecursiveQuery, TableScan};
+use functions::NUMERIC;
 
 use super::coerce::Coercion;
 use super::common_type::common_type;
 use super::failure;
 use super::rewrite::RECURSIVE_TERM;
-use crate::{NUMERIC_DEFAULT, SqlError, SqlType};
+use crate::{SqlError, SqlType};
 
 /// The name of the recursive query that a work table is of.
 pub fn work_table_name(scan: &TableScan) -> Option<String> {
@@ -46,10 +47,7 @@ impl Coercion {
 
 /// The type without the digits that a literal or a computation happens to have.
 fn free_numeric(found: SqlType) -> SqlType {
-    match SqlType::new(arrow::datatypes::DataType::Decimal128(NUMERIC_DEFAULT.0, NUMERIC_DEFAULT.1)) {
-        free if found.is_computed_numeric() => free,
-        _ => found,
-    }
+    if found.is_computed_numeric() { SqlType::new(NUMERIC) } else { found }
 }
 
 fn check_type(name: &str, place: usize, wanted: &SqlType, found: &SqlType) -> Result<()> {

@@ -9,7 +9,9 @@ use super::window_function::typed;
 
 use super::cast_mark::cast_mark_function;
 use super::clock::clock_functions;
+use super::double_function::of_doubles;
 use super::type_name::type_name_function;
+use super::unifying_function::taking_numerics;
 use crate::correlated::array_function;
 
 /// Functions by name, aliases among them.
@@ -38,6 +40,7 @@ impl Registry {
             type_name_function(),
             cast_mark_function(),
         ]) {
+            let function = taking_numerics(of_doubles(function));
             for alias in function.aliases() {
                 scalar.insert(alias.clone(), Arc::clone(&function));
             }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use crate::{SqlType, TYPE_METADATA};
@@ -26,6 +28,13 @@ pub fn retype(expr: Expr, sql_type: &SqlType) -> Expr {
 /// The value inside of `retype`, if that is what the function is.
 pub fn is_retype(function: &ScalarUDF) -> bool {
     function.inner().downcast_ref::<Retype>().is_some()
+}
+
+/// Whether the value inside of `retype` has the Arrow type that the call says it has.
+pub fn keeps_arrow_type(call: &ScalarFunction, schema: &DFSchema) -> bool {
+    let inner = call.args.first().and_then(|inner| inner.get_type(schema).ok());
+    let wanted = call.func.inner().downcast_ref::<Retype>().map(|retype| retype.sql_type.data_type().clone());
+    inner.is_none() || inner == wanted
 }
 
 impl ScalarUDFImpl for Retype {

@@ -10,6 +10,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use functions::is_number;
+
 use super::failure;
 use crate::{SqlError, SystemFunction};
 
@@ -70,7 +72,7 @@ fn can_pass(given: &DataType, wanted: &DataType) -> bool {
     given == wanted
         || given.is_null()
         || *given == DataType::Utf8
-        || (given.is_numeric() && wanted.is_numeric())
+        || (is_number(given) && is_number(wanted))
         || matches!((given, wanted), (DataType::List(_), DataType::List(_)))
 }
 

@@ -11,6 +11,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use functions::is_number;
+
 use crate::bind::{Coercion, failure, is_unknown, type_of};
 use crate::{SqlError, SqlType};
 
@@ -58,7 +60,7 @@ fn is_assignable(source: &SqlType, target: &SqlType) -> bool {
         return true;
     }
     match (from, to) {
-        (from, to) if from.is_numeric() && to.is_numeric() => true,
+        (from, to) if is_number(from) && is_number(to) => true,
         (DataType::Date32 | DataType::Timestamp(..), DataType::Date32 | DataType::Timestamp(..)) => true,
         (DataType::Timestamp(..), DataType::Time64(_)) => true,
         (DataType::Time64(_), DataType::Interval(_)) | (DataType::Interval(_), DataType::Time64(_)) => true,

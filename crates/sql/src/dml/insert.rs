@@ -196,7 +196,7 @@ fn is_number(expr: &ast::Expr) -> bool {
 }
 
 fn takes_numbers(sql_type: &SqlType) -> bool {
-    sql_type.data_type().is_numeric() || *sql_type.data_type() == arrow::datatypes::DataType::Utf8
+    functions::is_number(sql_type.data_type()) || *sql_type.data_type() == arrow::datatypes::DataType::Utf8
 }
 
 /// A type as it stands in a statement's tree.

@@ -18,6 +18,8 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use functions::NumericBuilder;
+use functions::numeric::Numeric;
 
 use super::assign::assign;
 use super::{insert, target};
@@ -64,7 +66,8 @@ enum Plain {
     Boolean,
     /// Text of at most so many bytes.
     Text(usize),
-    Numeric(u8, i8),
+    Decimal(u8, i8),
+    Numeric,
     Double,
     /// None but NULL.
     Nothing,
@@ -165,7 +168,8 @@ impl Form {
             DataType::Utf8 if matches!(base, "text" | "varchar") => {
                 Plain::Text(sql_type.length_max().unwrap_or(usize::MAX))
             }
-            DataType::Decimal128(precision, scale) => Plain::Numeric(*precision, *scale),
+            DataType::Decimal128(precision, scale) => Plain::Decimal(*precision, *scale),
+            DataType::LargeBinary if sql_type.numeric_digits().is_none() => Plain::Numeric,
             DataType::Float64 => Plain::Double,
             _ => Plain::Nothing,
         };
@@ -196,7 +200,16 @@ impl Form {
             (Plain::Boolean, _) => column!(BooleanArray, boolean),
             (Plain::Text(bytes_max), _) => column!(StringArray, |l| text(l, bytes_max)),
             (Plain::Double, _) => column!(Float64Array, double),
-            (Plain::Numeric(precision, scale), _) => {
+            (Plain::Numeric, _) => {
+                let values = literals.map(|literal| match literal {
+                    Literal::Number(number) => Some(Some(Numeric::parse(number).ok()?)),
+                    literal => (*literal == Literal::Null).then_some(None),
+                });
+                let mut column = NumericBuilder::default();
+                values.collect::<Option<Vec<_>>>()?.iter().for_each(|value| column.append_option(value.as_ref()));
+                column.finish()
+            }
+            (Plain::Decimal(precision, scale), _) => {
                 let values = literals.map(|literal| match literal {
                     Literal::Null => Some(None),
                     literal => Some(Some(numeric(literal, precision, scale)?)),
@@ -452,25 +465,15 @@ mod tests {
             read("VALUES\n(NULL,true) , (False, 'ü, (x')", 2),
             Some(vec![Literal::Null, Literal::Boolean(true), Literal::Boolean(false), text("ü, (x")])
         );
-        for text in [
-            "VALUES (1, 2)",
-            "VALUES (1), (2, 3)",
-            "VALUES (1) RETURNING x",
-            "VALUES (1); SELECT 1",
-            "VALUES ('a' 'b')",
-            "VALUES ('a",
-            "VALUES (E'a')",
-            "VALUES (1 + 1)",
-            "VALUES (1::int)",
-            "VALUES (- 1)",
-            "VALUES (1.)",
-            "VALUES (1e3)",
-            "VALUES (0x1f)",
-            "VALUES (DEFAULT)",
-            "VALUES ($1)",
-            "VALUES (1) -- one",
-            "VALUES ()",
-        ] {
+        let texts = [
+            ["VALUES (1, 2)", "VALUES (1), (2, 3)", "VALUES (1) RETURNING x"],
+            ["VALUES (1); SELECT 1", "VALUES ('a' 'b')", "VALUES ('a"],
+            ["VALUES (E'a')", "VALUES (1 + 1)", "VALUES (1::int)"],
+            ["VALUES (- 1)", "VALUES (1.)", "VALUES (1e3)"],
+            ["VALUES (0x1f)", "VALUES (DEFAULT)", "VALUES ($1)"],
+            ["VALUES (1) -- one", "VALUES ()", "VALUES"],
+        ];
+        for text in texts.as_flattened() {
             assert_eq!(read(text, 1), None, "{text}");
         }
     }

@@ -6,6 +6,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, Like, ScalarFunction, Sort, WindowFunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits};
+use functions::NUMERIC;
 use functions::aggregate::{HYPOTHETICAL_PREFIX, orders_within_group};
 use functions::text_format::{Clock, write_value};
 
@@ -68,7 +69,7 @@ const OPERATOR_FUNCTIONS: &[(&str, &str, Binding)] = &[
 ];
 
 /// Functions that the planner puts around a value without changing what it says.
-const TRANSPARENT_FUNCTIONS: &[&str] = &["retype", "sort_value", "check_length"];
+const TRANSPARENT_FUNCTIONS: &[&str] = &["retype", "sort_value", "sort_text", "sort_decimal", "check_length"];
 
 /// The texts of a plan's computed columns, by the names that the planner gives them.
 #[derive(Clone, Debug, Default)]
@@ -426,7 +427,9 @@ fn literal(value: &ScalarValue) -> (String, Binding) {
     if let ScalarValue::Boolean(Some(value)) = value {
         return (value.to_string(), Binding::Atom);
     }
-    let exact = data_type.is_integer() || matches!(data_type, arrow::datatypes::DataType::Decimal128(..));
+    let exact = data_type.is_integer()
+        || matches!(data_type, arrow::datatypes::DataType::Decimal128(..))
+        || data_type == NUMERIC;
     if exact {
         let binding = if text.starts_with('-') { Binding::Sign } else { Binding::Atom };
         return (text, binding);

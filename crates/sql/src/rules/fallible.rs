@@ -34,6 +34,7 @@ const INFALLIBLE_FUNCTIONS: &[&str] = &[
     "reverse",
     "rtrim",
     "sort_value",
+    "sort_text",
     "starts_with",
     "strpos",
     "translate",

@@ -1,6 +1,7 @@
 //! Whether two rows are the same row, value by value, without encoding them.
 //!
-//! NULL equals NULL, −0.0 equals 0.0 and NaN equals NaN, as for `canonical_key`.
+//! NULL equals NULL, −0.0 equals 0.0 and NaN equals NaN. The numerics 1.0 and 1.00 are equal keys (as for `canonical_key`), but
+//! two rows (as for `canonical_value`).
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -16,10 +17,25 @@ pub(super) fn rows_equal<'a>(
     b: impl IntoIterator<Item = &'a ArrayRef>,
     j: usize,
 ) -> bool {
-    a.into_iter().zip(b).all(|(a, b)| values_equal(a.as_ref(), i, b.as_ref(), j))
+    a.into_iter().zip(b).all(|(a, b)| values_equal::<false>(a.as_ref(), i, b.as_ref(), j))
 }
 
-fn values_equal(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
+/// As `rows_equal`, of the columns of a key.
+pub(super) fn keys_equal<'a>(
+    a: impl IntoIterator<Item = &'a ArrayRef>,
+    i: usize,
+    b: impl IntoIterator<Item = &'a ArrayRef>,
+    j: usize,
+) -> bool {
+    a.into_iter().zip(b).all(|(a, b)| values_equal::<true>(a.as_ref(), i, b.as_ref(), j))
+}
+
+/// The bytes of a numeric before its display scale.
+fn without_scale(numeric: &[u8]) -> &[u8] {
+    &numeric[..numeric.len().saturating_sub(2)]
+}
+
+fn values_equal<const IN_KEY: bool>(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
     fn primitive<T: ArrowPrimitiveType>(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
         a.as_primitive::<T>().value(i).is_eq(b.as_primitive::<T>().value(j))
     }
@@ -53,10 +69,14 @@ fn values_equal(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
         DataType::Utf8 => a.as_string::<i32>().value(i) == b.as_string::<i32>().value(j),
         DataType::LargeUtf8 => a.as_string::<i64>().value(i) == b.as_string::<i64>().value(j),
         DataType::Binary => a.as_binary::<i32>().value(i) == b.as_binary::<i32>().value(j),
+        DataType::LargeBinary => {
+            let (x, y) = (a.as_binary::<i64>().value(i), b.as_binary::<i64>().value(j));
+            if IN_KEY { without_scale(x) == without_scale(y) } else { x == y }
+        }
         DataType::FixedSizeBinary(_) => a.as_fixed_size_binary().value(i) == b.as_fixed_size_binary().value(j),
         DataType::List(_) => {
             let (x, y) = (a.as_list::<i32>().value(i), b.as_list::<i32>().value(j));
-            x.len() == y.len() && (0..x.len()).all(|at| values_equal(x.as_ref(), at, y.as_ref(), at))
+            x.len() == y.len() && (0..x.len()).all(|at| values_equal::<IN_KEY>(x.as_ref(), at, y.as_ref(), at))
         }
         other => panic!("rows of type {other} cannot be stored"),
     }

@@ -33,7 +33,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use crate::StateError;
 use crate::loading::Loading;
 use checkpoint::Frozen;
-use equality::rows_equal;
+use equality::{keys_equal, rows_equal};
 use index::RowIndex;
 use keyed::KeyIndex;
 pub use keyed::{MatchCursor, Matches};
@@ -283,7 +283,7 @@ impl RowStore {
     #[inline]
     fn same_key(&self, segments: &Segments, at: Place, keys: &[ArrayRef], row: usize) -> bool {
         let columns = segments.list()[at.0].rows().columns();
-        rows_equal(self.index_columns.iter().map(|column| &columns[*column]), at.1, keys, row)
+        keys_equal(self.index_columns.iter().map(|column| &columns[*column]), at.1, keys, row)
     }
 
     fn retract(
@@ -342,7 +342,7 @@ impl RowStore {
         let newest = index.newest(hash, |id| {
             segments.locate(id).is_some_and(|(number, place)| {
                 let columns = segments.list()[number].rows().columns();
-                rows_equal(self.index_columns.iter().map(|c| &columns[*c]), place, key_columns.iter().copied(), row)
+                keys_equal(self.index_columns.iter().map(|c| &columns[*c]), place, key_columns.iter().copied(), row)
             })
         });
         let (mut newer, mut candidate) = (None, newest);

@@ -6,7 +6,7 @@
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use changelog::{RowBytes, RowCodec, RowCodecError, canonical_key};
+use changelog::{RowBytes, RowCodec, RowCodecError, canonical_key, canonical_value};
 
 /// How rows are sorted by one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl RowEncoder {
     }
 
     pub(super) fn encode(&self, rows: &RecordBatch) -> EncodedRows {
-        let columns: Vec<ArrayRef> = rows.columns().iter().map(canonical_key).collect();
+        let columns: Vec<ArrayRef> = rows.columns().iter().map(canonical_value).collect();
         let sort_columns: Vec<(&SortColumn, RowBytes, &ArrayRef)> = self
             .order
             .iter()

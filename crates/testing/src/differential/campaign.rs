@@ -14,7 +14,7 @@ use crate::keyfold::repository_root;
 const LEDGER: &str = "docs/ledger.md";
 
 /// Programs between two lines of the ledger, so that a campaign that is stopped has not been for nothing.
-const PROGRAMS_PER_LINE: u64 = 100;
+const PROGRAMS_PER_LINE: u64 = 20;
 
 /// The first seed of the first campaign; those below are for tests.
 const FIRST_SEED: u64 = 1_000_000;

@@ -158,8 +158,16 @@ impl Window {
         for call in &self.calls {
             for partition in call.partitions(&rows) {
                 let sorted = Sorted::new(&call.order, partition.iter().map(|place| &rows[*place]).collect());
+                // Rows with one frame have one value: what is computed from all rows is computed once.
+                let mut last: Option<(Vec<usize>, Value)> = None;
                 for (at, place) in partition.iter().enumerate() {
-                    results[*place].push(call.value(&sorted, at, columns, context)?);
+                    let frame = call.frame_rows(&sorted, at);
+                    let value = match last.take().filter(|(rows, _)| call.is_of_frame() && *rows == frame) {
+                        Some((_, value)) => value,
+                        None => call.value(&sorted, at, &frame, columns, context)?,
+                    };
+                    last = Some((frame, value.clone()));
+                    results[*place].push(value);
                 }
             }
         }
@@ -251,11 +259,20 @@ impl WindowCall {
         partitions
     }
 
-    /// The value for the row at a place of its sorted partition.
+    /// Whether the value depends on nothing but the rows of the frame.
+    fn is_of_frame(&self) -> bool {
+        matches!(
+            self.function,
+            WindowFunction::First(_) | WindowFunction::Last(_) | WindowFunction::Nth(..) | WindowFunction::Aggregate(_)
+        )
+    }
+
+    /// The value for the row at a place of its sorted partition, given the places of the rows in its frame.
     fn value(
         &self,
         sorted: &Sorted<'_>,
         at: usize,
+        frame: &[usize],
         columns: &[Column],
         context: &Context<'_>,
     ) -> Result<Value, Failure> {
@@ -273,17 +290,11 @@ impl WindowCall {
             WindowFunction::Lag(e, n) => at.checked_sub(*n).map_or(Ok(Value::Null), |place| of(place, e))?,
             WindowFunction::Lead(e, n) if at + n < count => of(at + n, e)?,
             WindowFunction::Lead(..) => Value::Null,
-            WindowFunction::First(e) => {
-                self.frame_rows(sorted, at).first().map_or(Ok(Value::Null), |place| of(*place, e))?
-            }
-            WindowFunction::Last(e) => {
-                self.frame_rows(sorted, at).last().map_or(Ok(Value::Null), |place| of(*place, e))?
-            }
-            WindowFunction::Nth(e, n) => {
-                self.frame_rows(sorted, at).get(n - 1).map_or(Ok(Value::Null), |place| of(*place, e))?
-            }
+            WindowFunction::First(e) => frame.first().map_or(Ok(Value::Null), |place| of(*place, e))?,
+            WindowFunction::Last(e) => frame.last().map_or(Ok(Value::Null), |place| of(*place, e))?,
+            WindowFunction::Nth(e, n) => frame.get(n - 1).map_or(Ok(Value::Null), |place| of(*place, e))?,
             WindowFunction::Aggregate(call) => {
-                let rows: Vec<&Row> = self.frame_rows(sorted, at).into_iter().map(|place| sorted.rows[place]).collect();
+                let rows: Vec<&Row> = frame.iter().map(|place| sorted.rows[*place]).collect();
                 call.value(&rows, columns, context)?
             }
         })

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("dataflow", &["changelog", "state"]),
     ("functions", &["changelog"]),
     ("sql", &["changelog", "state", "dataflow", "functions"]),
-    ("connectors", &["changelog"]),
+    ("connectors", &["changelog", "functions"]),
     ("database", &["changelog", "state", "dataflow", "functions", "sql", "connectors"]),
     ("server", &["changelog", "state", "dataflow", "functions", "sql", "connectors", "database"]),
     // Speaks to the product from outside only.

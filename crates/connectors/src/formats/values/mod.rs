@@ -16,6 +16,8 @@ use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBuilder, FixedSizeBinar
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 
+use functions::NUMERIC;
+
 use super::fields::Fields;
 use crate::ConnectorError;
 
@@ -91,6 +93,7 @@ pub fn is_supported(data_type: &DataType) -> bool {
     match data_type {
         Boolean | Int16 | Int32 | Int64 | UInt32 | Float32 | Float64 | Utf8 | LargeUtf8 | Binary | Date32 => true,
         Decimal128(_, scale) => *scale >= 0,
+        LargeBinary => true,
         Time64(TimeUnit::Microsecond) | Timestamp(TimeUnit::Microsecond, _) => true,
         Interval(arrow::datatypes::IntervalUnit::MonthDayNano) => true,
         FixedSizeBinary(16) => true,
@@ -105,7 +108,8 @@ pub fn check_schema(schema: &SchemaRef) -> Result<(), ConnectorError> {
         return Err(ConnectorError::Schema("a source needs at least one column".into()));
     }
     for field in schema.fields() {
-        if !is_supported(field.data_type()) {
+        let long = *field.data_type() == NUMERIC && field.metadata().contains_key("keyfold.type");
+        if long || !is_supported(field.data_type()) {
             let message =
                 format!("column \"{}\" has a type that sources do not read: {}", field.name(), field.data_type());
             return Err(ConnectorError::Schema(message));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType, Decimal128Builder, PrimitiveBuilder};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, UInt32Type};
+use functions::NumericBuilder;
+use functions::numeric::Numeric;
 
 use super::{BadRows, invalid, out_of_range};
 use crate::ConnectorError;
@@ -33,8 +35,29 @@ pub fn numbers<'a>(
             if overflow { Err(out_of_range("double precision", text)) } else { Ok(value) }
         }),
         DataType::Decimal128(precision, scale) => decimals(*precision, *scale, texts, rows, bad)?,
+        DataType::LargeBinary => numerics(texts, rows, bad),
         other => return Err(ConnectorError::Schema(format!("sources do not read the type {other}"))),
     })
+}
+
+/// Reads a column of numerics with a display scale each.
+fn numerics<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>, rows: usize, bad: &mut BadRows) -> ArrayRef {
+    let mut column = NumericBuilder::with_capacity(rows);
+    for (row, text) in texts.enumerate() {
+        let value = text.map(|text| {
+            let text = std::str::from_utf8(text).map_err(|_| invalid("numeric", text))?;
+            Numeric::parse(text).map_err(|error| error.message)
+        });
+        match value {
+            Some(Ok(value)) => column.append(&value),
+            Some(Err(error)) => {
+                bad.entry(row).or_insert(error);
+                column.append_null();
+            }
+            None => column.append_null(),
+        }
+    }
+    column.finish()
 }
 
 /// Reads a column value by value.

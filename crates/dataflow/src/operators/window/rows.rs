@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use changelog::{RowBytes, RowCodec, RowError, canonical_key};
+use changelog::{RowBytes, RowCodec, RowError, canonical_value};
 use state::{ChangedPartition, RowTree, SortedRows};
 
 use super::affected::{Affected, Reach};
@@ -163,7 +163,7 @@ impl Side {
         // A row has one error: that of its first call that fails.
         errors.sort_by_key(|(row, _)| *row);
         errors.dedup_by_key(|(row, _)| *row);
-        let results: Vec<ArrayRef> = columns[input.fields().len()..].iter().map(canonical_key).collect();
+        let results: Vec<ArrayRef> = columns[input.fields().len()..].iter().map(canonical_value).collect();
         let types = results.iter().map(|column| column.data_type().clone()).collect();
         Ok(WithResults { columns, results: RowCodec::new(types).encode(&results), errors, marks: new_marks })
     }

@@ -3,15 +3,15 @@
 //! A number becomes a typed string, since the planner would make a bigint of it. Numbers that stand for a place or a
 //! count (ORDER BY 1, LIMIT 10) are put back; a flag that PostgreSQL has no use for marks the ones that were numbers.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExactNumberInfo, Expr, Ident, Interval, ObjectName, TypedString, UnaryOperator, Value, ValueWithSpan,
-    Values, WindowFrameBound, WindowSpec,
+    CastKind, DataType, ExactNumberInfo, Expr, Ident, Interval, ObjectName, Query, SetExpr, TypedString, UnaryOperator,
+    Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut, WindowFrameBound, WindowSpec,
 };
 
+use crate::bind::literals::DECIMAL_DIGITS_MAX;
 use crate::{COMPUTED_NUMERIC, SqlError};
-
-/// Digits before and after the point that a numeric can have.
-const DIGITS_MAX: usize = 38;
 
 /// Rewrites a literal, or a sign before a number.
 pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
@@ -28,6 +28,9 @@ pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
             {
                 // The sign belongs to the number: −2147483648 is an integer.
                 *expr = number(&format!("-{digits}"), typed.value.span)?;
+            } else if !matches!(inner.as_ref(), Expr::Value(_)) {
+                // The planner negates no numerics.
+                *expr = super::operator::call("pg_negate", vec![super::take(inner)]);
             }
         }
         Expr::Value(ValueWithSpan { value, .. }) => {
@@ -56,9 +59,8 @@ fn number(digits: &str, span: datafusion::sql::sqlparser::tokenizer::Span) -> Re
         if i32::try_from(value).is_ok() { DataType::Int(None) } else { DataType::BigInt(None) }
     } else {
         let plain = without_exponent(digits);
-        let Some(plain) = plain.filter(|p| p.bytes().filter(u8::is_ascii_digit).count() <= DIGITS_MAX) else {
-            // Beyond what a numeric holds: the nearest double precision.
-            return Ok(typed(DataType::DoublePrecision, digits.to_owned(), span));
+        let Some(plain) = plain.filter(|p| p.bytes().filter(u8::is_ascii_digit).count() <= DECIMAL_DIGITS_MAX) else {
+            return Ok(typed(DataType::Numeric(ExactNumberInfo::None), digits.to_owned(), span));
         };
         let (whole, fraction) = plain.split_once('.').unwrap_or((plain.as_str(), ""));
         let whole = whole.trim_start_matches('-').trim_start_matches('0');
@@ -83,7 +85,7 @@ fn without_exponent(digits: &str) -> Option<String> {
     }
     let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) else { return Some(digits.to_owned()) };
     let exponent: i32 = exponent.parse().ok()?;
-    if exponent.unsigned_abs() as usize > DIGITS_MAX {
+    if exponent.unsigned_abs() as usize > DECIMAL_DIGITS_MAX {
         return None;
     }
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -105,6 +107,88 @@ pub fn restore_number(expr: &mut Expr) {
         && let Value::SingleQuotedString(digits) = &value.value
     {
         *expr = Expr::Value(ValueWithSpan { value: Value::Number(digits.clone(), false), span: value.span });
+    }
+}
+
+/// Numbers in a column of VALUES that differ in the digits they show are numerics.
+pub fn type_numbers(values: &mut Values) {
+    let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    for column in 0..width {
+        let mut kinds = values.rows.iter().filter_map(|row| number_type(&row.content[column]));
+        let first = kinds.next();
+        let scale = |data_type: Option<&DataType>| match data_type {
+            Some(DataType::Custom(_, digits)) => digits.last().cloned(),
+            _ => None,
+        };
+        let differ = kinds.any(|kind| scale(Some(kind)) != scale(first));
+        if !differ {
+            continue;
+        }
+        for row in &mut values.rows {
+            let cell = &mut row.content[column];
+            if number_type(cell).is_some()
+                && let Expr::TypedString(typed) = cell
+            {
+                typed.data_type = DataType::Numeric(ExactNumberInfo::None);
+            }
+        }
+    }
+}
+
+/// The type of a literal that is a number.
+fn number_type(cell: &Expr) -> Option<&DataType> {
+    match cell {
+        Expr::TypedString(typed) if typed.uses_odbc_syntax => match &typed.data_type {
+            number @ (DataType::Custom(..) | DataType::Int(_) | DataType::BigInt(_) | DataType::Numeric(_)) => {
+                Some(number)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether there is a VALUES in the query.
+pub fn has_values(query: &Query) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            if matches!(query.body.as_ref(), SetExpr::Values(_)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    query.visit(&mut Finder).is_break()
+}
+
+/// Casts the column of VALUES to numeric of which the planner says that numerics meet other types there; gives whether it
+/// says so of one.
+pub fn cast_values_column(query: &mut Query, error: &str) -> bool {
+    struct Caster(usize);
+    impl VisitorMut for Caster {
+        type Break = ();
+        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            if let SetExpr::Values(values) = query.body.as_mut() {
+                numeric_column(values, self.0);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let Some((_, place)) = error.split_once("Inconsistent data type across values list at row ") else { return false };
+    let column = place.split_once(" column ").and_then(|(_, column)| column.split('.').next()?.parse().ok());
+    let Some(column) = column.filter(|_| place.contains("LargeBinary")) else { return false };
+    query.visit(&mut Caster(column)).is_continue()
+}
+
+/// A column of VALUES as numerics.
+fn numeric_column(values: &mut Values, column: usize) {
+    for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+        let inner = Box::new(super::take(cell));
+        let data_type = DataType::Numeric(ExactNumberInfo::None);
+        *cell = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
     }
 }
 
@@ -202,13 +286,13 @@ mod tests {
         };
         assert_eq!(shown("2147483647"), "INT '2147483647'");
         assert_eq!(shown("2147483648"), "BIGINT '2147483648'");
-        assert_eq!(shown("9223372036854775808"), "\"numeric of\"(19, 0) \'9223372036854775808'");
+        assert_eq!(shown("9223372036854775808"), "NUMERIC '9223372036854775808'");
         assert_eq!(shown("-2147483648"), "INT '-2147483648'");
         assert_eq!(shown("-1.5e1"), "\"numeric of\"(2, 0) \'-15'");
         assert_eq!(shown("1.50"), "\"numeric of\"(3, 2) \'1.50'");
         assert_eq!(shown("0.05"), "\"numeric of\"(2, 2) \'0.05'");
         assert_eq!(shown("1.5e3"), "\"numeric of\"(4, 0) \'1500'");
         assert_eq!(shown("15e-4"), "\"numeric of\"(4, 4) \'0.0015'");
-        assert_eq!(shown("1e300"), "DOUBLE PRECISION '1e300'");
+        assert_eq!(shown("1e300"), "NUMERIC '1e300'");
     }
 }

@@ -22,6 +22,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, GroupByExpr, LimitClause, OrderByKind, VisitMut, VisitorMut,
 };
 
+pub use literal::{cast_values_column, has_values};
+pub use operator::{IS_DISTINCT, IS_NOT_DISTINCT};
 pub use recursive::RECURSIVE_TERM;
 
 use self::merged::Names;
@@ -93,6 +95,8 @@ impl VisitorMut for Rewriter<'_> {
     fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
         if let ast::SetExpr::Values(values) = query.body.as_mut() {
             literal::type_strings(values);
+            literal::type_numbers(values);
+            literal::type_numbers(values);
             operator::mark_values(values);
         }
         if let Some(order_by) = &mut query.order_by

@@ -16,6 +16,7 @@ use crate::{SqlError, SqlType, identifier};
 pub fn binary_operator(operator: &mut BinaryOperator) -> Result<(), SqlError> {
     let name = match operator {
         BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().cloned().unwrap_or_default(),
+        BinaryOperator::Custom(name) if [IS_DISTINCT, IS_NOT_DISTINCT].contains(&name.as_str()) => return Ok(()),
         BinaryOperator::Custom(name) => name.clone(),
         _ => return Ok(()),
     };
@@ -129,7 +130,8 @@ pub fn overlaps(expr: &mut Expr) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// The parser takes everything after `IS DISTINCT FROM` for its right side; AND and OR bind less than that.
+/// The parser takes everything after `IS DISTINCT FROM` for its right side; AND and OR bind less than that. The comparison becomes
+/// an operator.
 pub fn regroup_distinct(expr: &mut Expr) {
     let (left, right, negated) = match expr {
         Expr::IsDistinctFrom(left, right) => (left, right, false),
@@ -137,6 +139,7 @@ pub fn regroup_distinct(expr: &mut Expr) {
         _ => return,
     };
     if !is_junction(right) {
+        *expr = distinct(take(left), take(right), negated);
         return;
     }
     let left = Box::new(take(left));
@@ -146,8 +149,18 @@ pub fn regroup_distinct(expr: &mut Expr) {
         leaf = inner;
     }
     let right = Box::new(take(leaf));
-    *leaf = if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) };
+    *leaf = distinct(*left, *right, negated);
     *expr = whole;
+}
+
+/// What stands for IS DISTINCT FROM, whose operands the planner would compare without asking for their types.
+pub const IS_DISTINCT: &str = "IS DISTINCT FROM";
+/// The same for IS NOT DISTINCT FROM.
+pub const IS_NOT_DISTINCT: &str = "IS NOT DISTINCT FROM";
+
+fn distinct(left: Expr, right: Expr, negated: bool) -> Expr {
+    let op = BinaryOperator::Custom(if negated { IS_NOT_DISTINCT } else { IS_DISTINCT }.to_owned());
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 fn is_junction(expr: &Expr) -> bool {

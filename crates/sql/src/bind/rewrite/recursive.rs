@@ -105,7 +105,29 @@ fn prepare_recursive(cte: &mut Cte) -> Result<(), SqlError> {
     if matches!(set_quantifier, SetQuantifier::Distinct) {
         *set_quantifier = SetQuantifier::None;
     }
+    free_numbers(left);
     set_apart(right)
+}
+
+/// Casts decimal numbers that the non-recursive term begins with to numeric: further ones show other digits.
+fn free_numbers(term: &mut SetExpr) {
+    let SetExpr::Select(select) = term else { return };
+    for item in &mut select.projection {
+        let (expr, alias) = match item {
+            SelectItem::UnnamedExpr(expr) => (expr, ast::Ident::with_quote('"', "?column?")),
+            SelectItem::ExprWithAlias { expr, alias } => (expr, alias.clone()),
+            _ => continue,
+        };
+        let is_decimal = matches!(expr, ast::Expr::Value(value)
+            if matches!(&value.value, ast::Value::Number(digits, _) if digits.contains(['.', 'e', 'E'])));
+        if is_decimal {
+            let data_type = ast::DataType::Numeric(ast::ExactNumberInfo::None);
+            let inner = Box::new(super::take(expr));
+            let kind = ast::CastKind::Cast;
+            let expr = ast::Expr::Cast { kind, expr: inner, data_type, array: false, format: None };
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
+    }
 }
 
 /// Takes parentheses around the whole query away.

@@ -21,7 +21,7 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use changelog::is_hashed_one_to_one;
 
-use super::equality::rows_equal;
+use super::equality::keys_equal;
 use super::segment::RowId;
 use super::segments::{Place, Segments};
 use super::{RowStore, Rows, hashes_of};
@@ -339,5 +339,5 @@ fn link(segments: &mut Segments, number: usize, linked: &mut Vec<(usize, RowId)>
 fn row_has_key(segments: &Segments, row: RowId, columns: &[usize], keys: &[ArrayRef], position: usize) -> bool {
     let Some((number, place)) = segments.locate(row) else { return false };
     let rows = segments.list()[number].rows().columns();
-    rows_equal(columns.iter().map(|column| &rows[*column]), place, keys, position)
+    keys_equal(columns.iter().map(|column| &rows[*column]), place, keys, position)
 }
