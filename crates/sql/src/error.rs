@@ -5,7 +5,7 @@ use std::fmt;
 use changelog::SqlState;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use crate::parse::{place_of, position_of};
+use crate::parse::{operand_place, place_of, position_of};
 
 /// An error of a statement. Its SQLSTATE, message, hint and position are what a client is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,8 @@ pub struct SqlError {
     pub position: Option<usize>,
     /// The line and column of the position, until `locate` turns them into it.
     pub(crate) location: Option<(u64, u64)>,
+    /// The name or text of the operand that it is about.
+    pub(crate) operand: Option<String>,
 }
 
 impl SqlError {
@@ -35,6 +37,7 @@ impl SqlError {
             hint: None,
             position: None,
             location: None,
+            operand: None,
         }
     }
 
@@ -90,13 +93,21 @@ impl SqlError {
         self
     }
 
+    /// The same error about this operand of AND or OR.
+    #[must_use]
+    pub(crate) fn about_operand(mut self, operand: Option<String>) -> SqlError {
+        self.operand = operand;
+        self
+    }
+
     /// The same error with its position counted in `text`, the text of the statement that was planned.
     #[must_use]
     pub fn locate(mut self, text: &str) -> SqlError {
         if let (None, Some((line, column))) = (self.position, self.location) {
             self.position = position_of(text, Location::new(line, column));
         }
-        self.position = self.position.or_else(|| place_of(text, &self.message));
+        let by_operand = |error: &SqlError| operand_place(text, error.operand.as_deref()?);
+        self.position = self.position.or_else(|| by_operand(&self)).or_else(|| place_of(text, &self.message));
         self
     }
 

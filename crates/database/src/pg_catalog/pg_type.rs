@@ -91,6 +91,7 @@ const PSEUDO: &[(&str, u32, i16, u32)] = &[
     ("any", 2276, 4, 0),
     ("anyarray", 2277, -1, 0),
     ("void", 2278, 4, 0),
+    ("trigger", 2279, 4, 0),
     ("internal", 2281, 8, 0),
     ("anyelement", 2283, 4, 0),
 ];
@@ -104,6 +105,11 @@ pub fn details(found: &SqlType) -> Details {
 /// The name in pg_type of a type that no column has.
 pub fn pseudo_name(oid: u32) -> Option<&'static str> {
     PSEUDO.iter().find(|pseudo| pseudo.1 == oid).map(|pseudo| pseudo.0)
+}
+
+/// The OID of a type that no column has.
+pub fn pseudo_oid(name: &str) -> Option<u32> {
+    PSEUDO.iter().find(|pseudo| pseudo.0 == name).map(|pseudo| pseudo.1)
 }
 
 fn builtin_details(builtin: &BuiltinType) -> Details {

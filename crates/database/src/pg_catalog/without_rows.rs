@@ -22,6 +22,7 @@ pub static TABLES: &[&CatalogTable] = &[
     &PG_OPCLASS,
     &PG_OPERATOR,
     &PG_OPFAMILY,
+    &PG_PARAMETER_ACL,
     &PG_PARTITIONED_TABLE,
     &PG_POLICIES,
     &PG_POLICY,
@@ -179,6 +180,9 @@ static PG_OPFAMILY: CatalogTable = CatalogTable::table(
     "oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid",
     no_rows,
 );
+
+static PG_PARAMETER_ACL: CatalogTable =
+    CatalogTable::table(6243, "pg_parameter_acl", "oid oid, parname text, paracl _aclitem?", no_rows);
 
 static PG_PARTITIONED_TABLE: CatalogTable = CatalogTable::table(
     3350,

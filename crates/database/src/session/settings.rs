@@ -46,6 +46,8 @@ enum ValueKind {
     Encoding,
     /// The name of a time zone.
     TimeZone,
+    /// A style of dates and an order of their parts, of which the style is taken and ignored.
+    DateStyle,
     /// It cannot be changed.
     Fixed,
 }
@@ -72,7 +74,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("bytea_output", "hex", false, ValueKind::Words(&["hex"]), "How bytea is written as text."),
     setting("client_encoding", "UTF8", true, ValueKind::Encoding, "Encoding of text."),
     setting("client_min_messages", "notice", false, LEVELS, "The least grave messages that are sent."),
-    setting("DateStyle", "ISO, MDY", true, ValueKind::Text, "How dates are written; always ISO."),
+    setting("DateStyle", "ISO, MDY", true, ValueKind::DateStyle, "How dates are written; always ISO."),
     setting("default_transaction_isolation", "read committed", false, ISOLATION, "Isolation of new transactions."),
     setting("default_transaction_read_only", "off", true, ValueKind::Bool, "Whether new transactions only read."),
     setting("extra_float_digits", "1", false, ValueKind::Number(-15, 3), "Taken and ignored: floats are exact."),
@@ -81,7 +83,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("IntervalStyle", "postgres", true, ValueKind::Words(&["postgres"]), "How intervals are written."),
     setting("is_superuser", "on", true, ValueKind::Fixed, "Whether the user may do everything."),
     setting("jit", "off", false, ValueKind::Bool, "Taken and ignored."),
-    setting("lock_timeout", "0", false, ValueKind::Milliseconds, "Taken and ignored."),
+    setting("lock_timeout", "0", false, ValueKind::Milliseconds, "The longest to wait for a lock; 0: no limit."),
     setting(
         "read_freshness",
         "acknowledged",
@@ -337,7 +339,10 @@ fn checked(setting: &Setting, value: &str) -> Result<String, DatabaseError> {
             "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".to_owned()),
             _ => Err(DatabaseError::new("22023", format!("parameter \"{}\" requires a Boolean value", setting.name))),
         },
-        ValueKind::Milliseconds => parse_milliseconds(value).map(|_| value.to_owned()).ok_or_else(invalid),
+        ValueKind::Milliseconds => parse_milliseconds(value).map(|_| value.to_owned()).ok_or_else(|| {
+            let units = "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".";
+            if value.trim().starts_with(|c: char| c.is_ascii_digit()) { invalid().with_hint(units) } else { invalid() }
+        }),
         ValueKind::Number(min, max) => match value.parse::<i64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(number.to_string()),
             Ok(number) => {
@@ -362,10 +367,27 @@ fn checked(setting: &Setting, value: &str) -> Result<String, DatabaseError> {
                 _ => Err(invalid()),
             }
         }
+        ValueKind::DateStyle => {
+            let known = value.split(',').all(|part| is_date_style(part.trim()));
+            if known { Ok(value.to_owned()) } else { Err(invalid()) }
+        }
         ValueKind::TimeZone => {
             value.parse::<arrow::array::timezone::Tz>().map(|_| value.to_owned()).map_err(|_| invalid())
         }
     }
+}
+
+/// Whether a word says how dates are written or read.
+fn is_date_style(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    let styles = ["iso", "sql", "postgres", "german"].iter().any(|style| word == *style || word == "default");
+    styles
+        || word.starts_with("ymd")
+        || word.starts_with("dmy")
+        || word.starts_with("mdy")
+        || word.starts_with("euro")
+        || word.starts_with("us")
+        || word.starts_with("noneuro")
 }
 
 fn parse_milliseconds(text: &str) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sql::{DropSource, ast};
 
 use super::create_database::blocking;
+use super::target::wait_for_lock;
 use super::{begin_catalog_change, done};
 use crate::catalog::{Catalog, CatalogChange, Live, Relation, Schema};
 use crate::locks::TableLock;
@@ -206,8 +207,7 @@ impl HeldTables {
     }
 
     async fn wait_for(&mut self, session: &Session, table: &Table) -> Result<(), DatabaseError> {
-        let cancel = session.cancel.current();
-        let lock = session.database.locks.acquire(table, session.process_id(), &cancel).await?;
+        let lock = wait_for_lock(session, table).await?;
         self.0.insert(table.oid, lock);
         Ok(())
     }

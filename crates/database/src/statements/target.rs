@@ -1,11 +1,13 @@
 //! The table that a statement writes to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sql::ast;
 
 use crate::DatabaseError;
 use crate::catalog::{Kind, Live, Relation};
+use crate::locks::TableLock;
 use crate::session::{Session, StatementCatalog};
 use crate::table::Table;
 
@@ -59,6 +61,21 @@ pub(super) fn table_of(relation: &Relation) -> Result<Arc<Table>, DatabaseError>
     }
 }
 
+/// A table's lock, waited for no longer than the session's settings allow.
+pub(super) async fn wait_for_lock(session: &Session, table: &Table) -> Result<TableLock, DatabaseError> {
+    let locks = Arc::clone(&session.database.locks);
+    let cancel = session.cancel.current();
+    let acquired = locks.acquire(table, session.process_id(), &cancel);
+    let statement = (session.settings.frequent().statement_timeout, "57014", "statement");
+    let lock = (session.settings.milliseconds("lock_timeout"), "55P03", "lock");
+    let limit = [statement, lock].into_iter().filter(|limit| limit.0 > 0).min_by_key(|limit| limit.0);
+    let Some((milliseconds, sqlstate, name)) = limit else { return acquired.await };
+    match tokio::time::timeout(Duration::from_millis(milliseconds), acquired).await {
+        Ok(lock) => lock,
+        Err(_) => Err(DatabaseError::new(sqlstate, format!("canceling statement due to {name} timeout"))),
+    }
+}
+
 /// The table of a plan, locked by the session's transaction.
 pub(super) async fn lock_table(session: &mut Session, oid: u32) -> Result<LockedTable, DatabaseError> {
     let catalog = session.database.catalog();
@@ -68,9 +85,7 @@ pub(super) async fn lock_table(session: &mut Session, oid: u32) -> Result<Locked
     let table = table_of(relation)?;
     let holds = session.transaction.as_ref().is_some_and(|transaction| transaction.holds(oid));
     if !holds {
-        let locks = Arc::clone(&session.database.locks);
-        let cancel = session.cancel.current();
-        let lock = locks.acquire(&table, session.process_id(), &cancel).await?;
+        let lock = wait_for_lock(session, &table).await?;
         if session.database.catalog().relation(oid).is_none() {
             let message = format!("relation \"{}\" does not exist", relation.definition.name);
             return Err(DatabaseError::new("42P01", message));

@@ -243,3 +243,17 @@ async fn rows_read_for_update_are_changed_by_nobody_else() {
     assert_eq!(client.batch_execute(read_only).await.unwrap_err().code().unwrap().code(), "25006");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn timeouts_count_the_wait_for_a_lock() {
+    let server = TestServer::start().await;
+    let (holder, waiter) = (server.connect().await, server.connect().await);
+    holder.batch_execute("CREATE TABLE held (a int PRIMARY KEY); BEGIN; INSERT INTO held VALUES (1)").await.unwrap();
+    waiter.batch_execute("SET statement_timeout = 50").await.unwrap();
+    assert_eq!(sqlstate(waiter.batch_execute("INSERT INTO held VALUES (2)").await), "57014");
+    waiter.batch_execute("SET statement_timeout = 0; SET lock_timeout = '50ms'").await.unwrap();
+    assert_eq!(sqlstate(waiter.batch_execute("INSERT INTO held VALUES (2)").await), "55P03");
+    holder.batch_execute("COMMIT").await.unwrap();
+    waiter.batch_execute("INSERT INTO held VALUES (2)").await.unwrap();
+    server.stop().await;
+}

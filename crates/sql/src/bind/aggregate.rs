@@ -1,12 +1,13 @@
 //! Whether there is an aggregate function for its arguments' types, once these are known.
 
+use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use functions::aggregate::{HYPOTHETICAL_PREFIX, orders_within_group};
 use functions::aggregate_exists;
 
-use super::{failure, type_of};
+use super::{failure, is_unknown, type_of};
 use crate::SqlError;
 
 /// 42883 if there is no such aggregate function for arguments of these types.
@@ -41,4 +42,18 @@ pub fn check_order(call: &AggregateFunction) -> Result<()> {
     }
     let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
     Err(failure(SqlError::new(b"42P10", message)))
+}
+
+/// 42804 if an aggregate's FILTER is no condition.
+pub fn check_filter(call: &AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let Some(filter) = &call.params.filter else { return Ok(()) };
+    if is_unknown(filter) {
+        return Ok(());
+    }
+    let found = type_of(filter, schema)?;
+    if matches!(found.data_type(), DataType::Boolean | DataType::Null) {
+        return Ok(());
+    }
+    let message = format!("argument of FILTER must be type boolean, not type {}", found.name());
+    Err(failure(SqlError::new(b"42804", message)))
 }

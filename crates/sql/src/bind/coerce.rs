@@ -16,7 +16,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, Values, WindowFunctionDefinition, when};
 use functions::{CastTarget, NUMERIC, cast_udf, is_number};
 
-use super::aggregate::{check_aggregate, check_order, takes_own_type};
+use super::aggregate::{check_aggregate, check_filter, check_order, takes_own_type};
 use super::canonical::canonical_type;
 use super::cast_mark::{is_cast_mark, without_cast_mark};
 use super::casts::can_cast;
@@ -194,6 +194,7 @@ impl Coercion {
                 if let Some(error) = undefined_call(&call, schema) {
                     return Err(error);
                 }
+                let call = self.checked_call(call, schema)?;
                 let call = self.with_numeric_arguments(call, schema)?;
                 let wanted = results::result_type(call.func.name());
                 let expr = Expr::ScalarFunction(call);
@@ -216,6 +217,7 @@ impl Coercion {
                 }
                 check_aggregate(call.func.name(), &call.params.args, schema)?;
                 check_order(&call)?;
+                check_filter(&call, schema)?;
                 let arguments = std::mem::take(&mut call.params.args);
                 call.params.args = self.aggregate_arguments(&call.func, arguments, schema)?;
                 return Ok(Transformed::yes(Expr::AggregateFunction(call)));

@@ -12,7 +12,8 @@ use functions::PgError;
 use super::registry;
 use crate::{BUILTIN_TYPES, SqlError};
 
-const FUNCTION_HINT: &str =
+/// What to do about a function that does not exist.
+pub const FUNCTION_HINT: &str =
     "No function matches the given name and argument types. You might need to add explicit type casts.";
 
 /// An error of planning. A column or function that it names is looked for in the query, to tell its position.
@@ -24,6 +25,12 @@ pub fn from_plan_error(error: &DataFusionError, query: &ast::Query) -> SqlError 
         && select.having.is_some()
     {
         result.message = result.message.replace("argument of WHERE", "argument of HAVING");
+    }
+    if let Some(name) = &name
+        && result.sqlstate.as_str() == "42703"
+        && let Some(error) = super::whole_row::explain(query, name)
+    {
+        return error;
     }
     if result.position.is_none()
         && let Some(name) = name
@@ -207,6 +214,15 @@ fn known_error(message: &str) -> Option<SqlError> {
     if let Some((_, found)) = message.split_once("Join condition must be boolean type, but got ") {
         return error(b"42804", &format!("argument of JOIN/ON must be type boolean, not type {}", shown_type(found)));
     }
+    if has("queries have different number of columns") {
+        return error(b"42601", "each UNION query must have the same number of columns");
+    }
+    if let Some((_, rest)) = message.split_once("for comparison operation ")
+        && let Some((found, _)) =
+            rest.split_once(" IS DISTINCT FROM Boolean").or_else(|| rest.split_once(" IS NOT DISTINCT FROM Boolean"))
+    {
+        return error(b"42804", &format!("argument of IS TRUE must be type boolean, not type {}", shown_type(found)));
+    }
     if has("Inconsistent data length across values list") {
         return error(b"42601", "VALUES lists must all be the same length");
     }
@@ -268,8 +284,21 @@ fn no_such_call(message: &str) -> Option<SqlError> {
     Some(error(&format!("{name}({})", types.join(", "))))
 }
 
-/// PostgreSQL's words for a subscript, which is a call for DataFusion.
+/// PostgreSQL's words for a subscript or `= ANY`, which are calls for DataFusion.
 fn subscript_error(message: &str) -> Option<SqlError> {
+    let array_functions = ["function array_has(", "function array_min(", "function array_max("];
+    if let Some((_, rest)) = array_functions.iter().find_map(|name| message.split_once(name)) {
+        let array = rest.split([',', ')']).next()?;
+        if !array.starts_with("List") && !array.ends_with("[]") {
+            return Some(SqlError::new(b"42809", super::call::NO_ARRAY));
+        }
+        return None;
+    }
+    if let Some((_, rest)) = message.split_once("function array_slice(") {
+        let item = rest.split([',', ')']).next().filter(|item| !item.starts_with("List") && !item.ends_with("[]"))?;
+        let message = format!("cannot subscript type {item} because it does not support subscripting");
+        return Some(SqlError::new(b"42804", message));
+    }
     let (_, rest) = message.split_once("function array_element(")?;
     let item = rest.split([',', ')']).next()?;
     let message = match item.starts_with("List") || item.ends_with("[]") {
@@ -408,6 +437,17 @@ impl Finder<'_> {
 
 impl Visitor for Finder<'_> {
     type Break = ();
+
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+        for item in &select.projection {
+            if let ast::SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
+                && let Some(ident) = name.0.last().and_then(|part| part.as_ident())
+            {
+                self.check(ident, name.span().start)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<()> {
         let parts = crate::name_parts(relation);

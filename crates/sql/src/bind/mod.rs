@@ -8,6 +8,7 @@
 //! 4. DataFusion's type coercion widens numbers and arguments.
 
 mod aggregate;
+mod call;
 mod canonical;
 mod cast_mark;
 mod casts;
@@ -39,6 +40,7 @@ mod type_name;
 mod undefined;
 mod unifying_function;
 mod union;
+mod whole_row;
 mod window_function;
 
 use arrow::datatypes::SchemaRef;
@@ -62,7 +64,7 @@ pub use parameters::{OUTER_MARK, bind_expression, bind_parameters};
 pub use recursive::work_table_name;
 pub use registry::registry;
 pub use retype::{is_retype, retype};
-pub use rewrite::{result_schema, rewrite_expression, rewrite_query, shown_name};
+pub use rewrite::{no_aggregate, result_schema, rewrite_expression, rewrite_query, shown_name};
 pub use table_function::FunctionTable;
 
 use crate::rules::date_bound::compare_dates;

@@ -209,7 +209,12 @@ impl Operators {
             let found = type_of(side, schema)?;
             if *found.data_type() != DataType::Boolean {
                 let message = format!("argument of {operator} must be type boolean, not type {}", found.name());
-                return Err(failure(SqlError::new(b"42804", message)));
+                let operand = match side {
+                    Expr::Column(column) => Some(column.name.clone()),
+                    Expr::Literal(value, _) => Some(value.to_string()),
+                    _ => None,
+                };
+                return Err(failure(SqlError::new(b"42804", message).about_operand(operand)));
             }
         }
         Ok(binary(left, operator, right))

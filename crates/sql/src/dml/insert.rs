@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::Field;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr, Spanned, Value};
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::assign::assign;
 use super::row_expressions::RowExpressions;
@@ -133,7 +134,8 @@ fn rows_plan(
     let plan = target::plan_for_columns(binder, &query, &known)?;
     let given = plan.schema().fields().len();
     if given > columns.len() {
-        return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+        let error = SqlError::syntax("INSERT has more expressions than target columns");
+        return Err(error.located(place_of_item(&query, columns.len())));
     }
     if given < columns.len() && !insert.columns.is_empty() {
         return Err(SqlError::syntax("INSERT has more target columns than expressions"));
@@ -141,6 +143,15 @@ fn rows_plan(
     let named = binder.named();
     let plan = all_columns(plan, relation, &columns[..given], binder).map_err(|e| from_plan_error(&e, &query))?;
     Ok((plan, named))
+}
+
+/// Where the expression for a column stands.
+fn place_of_item(query: &ast::Query, column: usize) -> Option<Location> {
+    match query.body.as_ref() {
+        SetExpr::Values(values) => Some(values.rows.first()?.content.get(column)?.span().start),
+        SetExpr::Select(select) => Some(select.projection.get(column)?.span().start),
+        _ => None,
+    }
 }
 
 fn default_row(
@@ -157,7 +168,8 @@ fn prepare_values(values: &mut ast::Values, relation: &Relation, columns: &[usiz
     let width = values.rows.first().map_or(0, |row| row.content.len());
     for row in &mut values.rows {
         if row.content.len() != width {
-            return Err(SqlError::syntax("VALUES lists must all be the same length"));
+            let place = row.content.first().map(|cell| cell.span().start);
+            return Err(SqlError::syntax("VALUES lists must all be the same length").located(place));
         }
         for (cell, place) in row.content.iter_mut().zip(columns) {
             if target::is_default(cell) {

@@ -8,6 +8,8 @@ mod row_expressions;
 mod target;
 mod update;
 
+use std::ops::ControlFlow;
+
 use arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 
@@ -17,7 +19,7 @@ pub use literals::{LiteralInsert, insert_head, literal_insert};
 pub use row_expressions::RowExpressions;
 pub use update::{UpdatePlan, plan_update};
 
-use crate::bind::{Binder, sql_error};
+use crate::bind::{Binder, no_aggregate, sql_error};
 use crate::{Catalog, Relation, SqlError, SqlType};
 
 /// Checks that a DEFAULT is an expression that can be assigned to the column's type.
@@ -25,6 +27,10 @@ use crate::{Catalog, Relation, SqlError, SqlType};
 /// # Errors
 /// What is wrong with it.
 pub fn check_default(expression: &ast::Expr, column: &SqlType, catalog: &dyn Catalog) -> Result<(), SqlError> {
+    no_aggregate(expression, "DEFAULT expressions")?;
+    if has_subquery(expression) {
+        return Err(SqlError::new(b"0A000", "cannot use subquery in DEFAULT expression"));
+    }
     let binder = Binder::new(catalog, &[]);
     let field = column.field("default", true);
     let planned = target::default_expression(&binder, expression.clone(), &field);
@@ -33,6 +39,14 @@ pub fn check_default(expression: &ast::Expr, column: &SqlType, catalog: &dyn Cat
         return Err(SqlError::new(b"0A000", "cannot use column reference in DEFAULT expression"));
     }
     Ok(())
+}
+
+fn has_subquery(expression: &ast::Expr) -> bool {
+    ast::visit_expressions(expression, |expr| match expr {
+        ast::Expr::Subquery(_) | ast::Expr::InSubquery { .. } | ast::Expr::Exists { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// Checks NOT NULL of rows that are about to be written (all columns of the table).

@@ -5,7 +5,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
-use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr, Spanned};
 use std::sync::Arc;
 
 use super::assign::assign;
@@ -33,7 +33,6 @@ pub fn table(name: &ast::ObjectName, catalog: &dyn Catalog) -> Result<Relation, 
 }
 
 fn start_of(name: &ast::ObjectName) -> Option<datafusion::sql::sqlparser::tokenizer::Location> {
-    use ast::Spanned;
     Some(name.span().start)
 }
 
@@ -60,6 +59,11 @@ pub fn assignments(relation: &Relation, assignments: &[ast::Assignment]) -> Resu
             }
         };
         for (name, value) in pairs {
+            if let [first, _, ..] = name.0.as_slice() {
+                let own = first.as_ident().map(identifier).unwrap_or_default();
+                let message = format!("column \"{own}\" of relation \"{}\" does not exist", relation.name);
+                return Err(SqlError::new(b"42703", message).located(Some(first.span().start)));
+            }
             let Some(ident) = name.0.last().and_then(|p| p.as_ident()) else {
                 return Err(SqlError::syntax("a column's name is missing"));
             };

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, TableFactor};
 use super::assign::assign;
 use super::row_expressions::RowExpressions;
 use super::target;
-use crate::bind::{Binder, Bound, from_plan_error, result_schema};
+use crate::bind::{Binder, Bound, from_plan_error, no_aggregate, result_schema};
 use crate::{Catalog, QueryPlan, Relation, SqlError, SqlType};
 
 /// `UPDATE`.
@@ -117,6 +117,7 @@ fn items<'a>(
         let expr = match set.iter().position(|(p, _)| *p == place) {
             Some(n) => {
                 let (_, value) = set.swap_remove(n);
+                no_aggregate(&value, "UPDATE")?;
                 if target::is_default(&value) { target::default_tree(relation, place)? } else { value }
             }
             None => column(field.name()),

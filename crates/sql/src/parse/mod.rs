@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use dialect::KeyfoldDialect;
-pub use place::place_of;
+pub use place::{operand_place, place_of};
 pub(crate) use position::position_of;
 use position::{byte_of, tokenizer_error};
 

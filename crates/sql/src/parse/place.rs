@@ -4,6 +4,8 @@
 //! 1. The message says what is wrong in PostgreSQL's words: a literal, an operator, a type, a clause.
 //! 2. The token that it is about is looked for in the text. Where more than one could be meant, there is no place.
 
+mod values;
+
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::DIALECT;
@@ -42,12 +44,17 @@ struct Text {
 /// The position of what the message is about, in characters from 1.
 #[must_use]
 pub fn place_of(text: &str, message: &str) -> Option<usize> {
-    let mut tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().ok()?;
-    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
-    let around = surroundings(&tokens);
-    let text_tokens = Text { tokens, around };
-    let index = text_tokens.find(message)?;
-    position_of(text, text_tokens.tokens.get(index)?.span.start)
+    let tokens = Text::of(text)?;
+    let index = tokens.find(message)?;
+    position_of(text, tokens.tokens.get(index)?.span.start)
+}
+
+/// The position of the operand of AND or OR that is this name or literal.
+#[must_use]
+pub fn operand_place(text: &str, operand: &str) -> Option<usize> {
+    let tokens = Text::of(text)?;
+    let index = tokens.operand(operand)?;
+    position_of(text, tokens.tokens.get(index)?.span.start)
 }
 
 fn surroundings(tokens: &[TokenWithSpan]) -> Vec<Surroundings> {
@@ -110,12 +117,25 @@ fn between<'m>(message: &'m str, before: &str, behind: &str) -> Option<&'m str> 
 }
 
 impl Text {
+    fn of(text: &str) -> Option<Text> {
+        let mut tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().ok()?;
+        tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+        let around = surroundings(&tokens);
+        Some(Text { tokens, around })
+    }
+
     fn find(&self, message: &str) -> Option<usize> {
-        if let Some(value) = message.rsplit_once(": \"").and_then(|(_, rest)| rest.strip_suffix('"')) {
-            return self.literal(value);
+        if let Some(place) = self.find_value(message) {
+            return Some(place);
         }
         if let Some(rest) = message.strip_prefix("operator does not exist: ") {
             return self.operator(rest);
+        }
+        if message.starts_with("op ANY/ALL") {
+            return self.before_any();
+        }
+        if message == "subquery must return only one column" {
+            return self.wide_subquery();
         }
         if let Some(name) = between(message, "function ", "(") {
             return self.only(|i| self.is_name(i, name) && self.is(i + 1, &Token::LParen));
@@ -139,6 +159,7 @@ impl Text {
             let word = match clause {
                 "JOIN/ON" => "on",
                 "CASE/WHEN" => "when",
+                "FILTER" => "where",
                 "AND" | "OR" => return None,
                 other => &other.to_lowercase(),
             };
@@ -358,6 +379,10 @@ impl Text {
                 Some(then) if self.only(|i| self.is_word(i, "else")).is_some() => Some(then + 1),
                 _ => Some(start),
             },
+            "array" if self.is(start + 1, &Token::LBracket) => match self.items(start + 2).as_slice() {
+                [_, second] => Some(*second),
+                _ => Some(start),
+            },
             "array" | "in" => Some(start),
             _ => match self.items(start + 2).as_slice() {
                 [_, second] => Some(*second),
@@ -415,6 +440,24 @@ mod tests {
         check("SELECT a^::date", "cannot cast type integer to date");
         check("DELETE FROM ^nope", "relation \"nope\" does not exist");
         check("SELECT ^$2", "there is no parameter $2");
+        check("SELECT ^'9'::smallint", "value \"9\" is out of range for type smallint");
+        check("SELECT 'x', ^'y'::jsonb", "invalid input syntax for type json");
+        check("SELECT a ^= ANY (b) FROM t", "op ANY/ALL (array) requires array on right side");
+        check("SELECT ^(SELECT a, b FROM t)", "subquery must return only one column");
+        check("SELECT ARRAY[a, ^b]", "ARRAY types integer and text cannot be matched");
+        check("SET a = 'x'", "invalid value for parameter \"a\": \"x\"");
+    }
+
+    #[test]
+    fn operands() {
+        let check = |marked: &str, operand: &str| {
+            let text = marked.replace('^', "");
+            let expected = marked.chars().position(|c| c == '^').map(|place| place + 1);
+            assert_eq!(operand_place(&text, operand), expected, "{text}");
+        };
+        check("SELECT a, f AND ^t.a", "a");
+        check("SELECT 1 WHERE ^1 OR f", "1");
+        check("SELECT a, f AND b", "a");
     }
 
     #[test]

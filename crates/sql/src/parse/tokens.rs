@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Whitespace};
 
 use super::exclude::with_exclusions;
-use super::position::syntax_error_at;
+use super::position::{byte_of, syntax_error_at};
 use crate::SqlError;
 
 /// Words that no relation can be called, so that a query that has them after FROM lacks a name there.
@@ -31,8 +31,10 @@ const NO_NAMES: &[Keyword] = &[
 /// The tokens as the parser wants them.
 ///
 /// # Errors
-/// 42601 for two strings beside each other on a line.
+/// 42601 for two strings beside each other on a line, and for what the parser would take for something else.
 pub fn prepared(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, SqlError> {
+    whole_numbers(text, &tokens)?;
+    whole_statement(text, &tokens)?;
     Ok(with_exclusions(with_table_commands(with_joined_strings(text, tokens)?)))
 }
 
@@ -53,6 +55,45 @@ fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
     match &token.token {
         Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
         _ => None,
+    }
+}
+
+/// A number ends where no letter follows: `0x1F` and `1_000` are none in PostgreSQL 15.
+fn whole_numbers(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let start = |token: &TokenWithSpan| byte_of(text, token.span.start);
+    for (n, token) in tokens.iter().enumerate() {
+        let end = match (&token.token, tokens.get(n + 1).map(|next| &next.token)) {
+            (Token::Number(..), Some(Token::Word(word))) if word.quote_style.is_none() => tokens[n + 1].span.end,
+            (Token::Number(digits, long), _) if *long || digits.contains('_') => token.span.end,
+            (Token::HexStringLiteral(_), _) if text[start(token)..].starts_with('0') => token.span.end,
+            _ => continue,
+        };
+        let number = &text[start(token)..byte_of(text, end)];
+        let error = SqlError::syntax(format!("trailing junk after numeric literal at or near \"{number}\""));
+        return Err(error.located(Some(token.span.start)));
+    }
+    Ok(())
+}
+
+/// INSERT without INTO, and CREATE TABLE without columns.
+fn whole_statement(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut words = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF));
+    let (first, second) = (words.next(), words.next());
+    match (first.and_then(keyword), second) {
+        (Some(Keyword::INSERT), Some(next)) if keyword(next) != Some(Keyword::INTO) => {
+            Err(syntax_error_at(text, next.span.start))
+        }
+        (Some(Keyword::CREATE), Some(next)) if keyword(next) == Some(Keyword::TABLE) => {
+            let rest: Vec<&TokenWithSpan> = words.collect();
+            let named = rest.iter().all(|t| matches!(t.token, Token::Word(_) | Token::Period));
+            match rest.last() {
+                Some(last) if named && (rest.len() == 1 || rest[1].token == Token::Period) && rest.len() <= 3 => {
+                    Err(syntax_error_at(text, last.span.end))
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
     }
 }
 

@@ -18,6 +18,7 @@ const WATCH_MAX: Duration = Duration::from_secs(20);
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("drivers/psql", || crate::block_on(psql())),
+        Trial::test("drivers/psql-describes-everything", || crate::block_on(psql_describes_everything())),
         Trial::test("drivers/psql-timing-and-watch", || crate::block_on(psql_timing_and_watch())),
         Trial::test("drivers/psql-list-of-databases", || crate::block_on(psql_list_of_databases())),
         Trial::test("drivers/psql-tab-completion", || crate::block_on(psql_tab_completion())),
@@ -67,6 +68,33 @@ async fn psql() -> Result<()> {
     if wanted != found {
         bail!("psql sees a difference (left: PostgreSQL, right: Keyfold)\n{}", difference(&wanted, &found));
     }
+    Ok(())
+}
+
+/// Every `\\d…` command of psql, with and without `+`.
+const DESCRIBING: &[&str] = &[
+    "d", "d t", "da", "dA", "dAc", "dAf", "dAo", "dAp", "db", "dc", "dC", "dconfig", "dd", "dd t", "dD", "ddp", "dE",
+    "des", "det", "deu", "dew", "df", "dfa", "dfn", "dfp", "dft", "dfw", "dF", "dFd", "dFp", "dFt", "dg", "di", "dl",
+    "dL", "dm", "dn", "do", "dO", "dp", "dP", "drds", "dRp", "dRs", "ds", "dS", "dt", "dt *.*", "dT", "dTS", "dfS",
+    "du", "dv", "dx", "dX", "dy", "l", "z",
+];
+
+/// None of them asks for a catalog or function that is not there.
+async fn psql_describes_everything() -> Result<()> {
+    let keyfold = start().await?;
+    keyfold.connect().await?.run("CREATE TABLE t (x integer PRIMARY KEY)").await?;
+    let mut command = psql_command(keyfold.port(), "keyfold");
+    for describing in DESCRIBING {
+        let (word, rest) = describing.split_once(' ').unwrap_or((describing, ""));
+        for plus in ["", "+"] {
+            command.arg("-c").arg(format!("\\echo {word}{plus} {rest}"));
+            command.arg("-c").arg(format!("\\{word}{plus} {rest}"));
+        }
+    }
+    let output = command.output().context("run psql")?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!text.contains("ERROR"), "psql is refused:\n{text}");
+    ensure!(said(&output).contains("List of aggregate functions"), "psql said only\n{}", said(&output));
     Ok(())
 }
 

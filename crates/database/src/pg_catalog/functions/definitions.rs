@@ -33,6 +33,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_get_triggerdef", "oid bool", "text", nothing),
     function("pg_get_partkeydef", "oid", "text", nothing),
     function("pg_get_partition_constraintdef", "oid", "text", nothing),
+    function("pg_get_function_sqlbody", "oid", "text", nothing),
     function("pg_get_functiondef", "oid", "text", nothing),
     function("pg_get_serial_sequence", "text text", "text", nothing),
     function("pg_get_function_result", "oid", "text", |_, a| Ok(function_result(&a[0]))),

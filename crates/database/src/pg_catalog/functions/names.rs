@@ -25,6 +25,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let utf8 = a[0].int() == Some(super::super::pg_database::UTF8.into());
         Ok(if utf8 { "UTF8" } else { "" }.into())
     }),
+    function("pg_char_to_encoding", "name", "int4", |_, a| {
+        let plain: String = a[0].text().unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
+        let utf8 = matches!(plain.to_ascii_lowercase().as_str(), "utf8" | "unicode");
+        Ok(if utf8 { super::super::pg_database::UTF8 } else { -1 }.into())
+    }),
     function("quote_ident", "text", "text", |_, a| Ok(a[0].text().map(quote_identifier).into())),
     function("quote_literal", "text", "text", |_, a| Ok(a[0].text().map(quote_literal).into())),
     Function {

@@ -5,7 +5,7 @@
 use sql::{SqlError, SqlType, ast};
 
 use super::super::pg_proc::TYPE_FUNCTIONS;
-use super::super::pg_type::pseudo_name;
+use super::super::pg_type::{pseudo_name, pseudo_oid};
 use super::super::{Class, Snapshot, Value};
 use super::{Answer, Function, function};
 use crate::catalog::quote_identifier;
@@ -89,9 +89,15 @@ fn type_oid(snapshot: &Snapshot, text: &Value) -> Result<u32, SqlError> {
     {
         return Ok(found.oid());
     }
-    let class = split_name(text).and_then(|name| snapshot.class_named(&name)?.definition());
-    match class {
-        Some(definition) => Ok(definition.type_oid),
+    let name = split_name(text).unwrap_or_default();
+    let class = snapshot.class_named(&name).and_then(Class::definition);
+    let pseudo = match name.as_slice() {
+        [name] => pseudo_oid(name),
+        [schema, name] if schema == "pg_catalog" => pseudo_oid(name),
+        _ => None,
+    };
+    match class.map(|definition| definition.type_oid).or(pseudo) {
+        Some(oid) => Ok(oid),
         None => Err(SqlError::new(b"42704", format!("type \"{text}\" does not exist"))),
     }
 }

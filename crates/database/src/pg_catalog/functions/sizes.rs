@@ -20,6 +20,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_size_pretty", "int8", "text", |_, a| Ok(pretty(a[0].int().unwrap_or_default()).into())),
     function("pg_relation_is_publishable", "oid", "bool", |_, _| Ok(false.into())),
     function("pg_relation_is_updatable", "oid bool", "int4", updatable),
+    function("pg_tablespace_location", "oid", "text", |_, _| Ok("".into())),
     function("pg_relation_filenode", "oid", "oid", |_, a| Ok(a[0].clone())),
 ];
 

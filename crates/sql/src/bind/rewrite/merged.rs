@@ -32,6 +32,11 @@ impl<'a> Names<'a> {
         Names { catalog, with: HashSet::new() }
     }
 
+    /// The relations of the catalog.
+    pub fn catalog(&self) -> &dyn Catalog {
+        self.catalog
+    }
+
     /// Takes note of a query's WITH queries.
     pub fn enter(&mut self, query: &Query) {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);

@@ -1,5 +1,7 @@
 //! Brings a query's tree into the form that DataFusion's planner takes, without changing what PostgreSQL means by it.
 
+mod catalogs;
+mod check;
 mod fetch;
 mod from;
 mod literal;
@@ -22,6 +24,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Distinct, Expr, GroupByExpr, LimitClause, OrderByKind, VisitMut, VisitorMut,
 };
 
+pub use check::no_aggregate;
 pub use literal::{cast_values_column, has_values};
 pub use operator::{IS_DISTINCT, IS_NOT_DISTINCT};
 pub use recursive::RECURSIVE_TERM;
@@ -37,6 +40,7 @@ const NAME_MARK: char = '\u{1}';
 /// # Errors
 /// 0A000 for constructs that have no form the planner takes.
 pub fn rewrite_query(query: &mut ast::Query, catalog: &dyn Catalog) -> Result<(), SqlError> {
+    check::check(query)?;
     recursive::prepare(query)?;
     name::set_apart_from_order(query);
     finish(query.visit(&mut Rewriter { names: Names::new(catalog) }))
@@ -129,6 +133,7 @@ impl VisitorMut for Rewriter<'_> {
             return ControlFlow::Break(error);
         }
         name::name_columns(&mut select.projection);
+        catalogs::table_oids(select, self.names.catalog());
         from::series_in_list(&mut select.projection);
         step(from::lateral_functions(&mut select.from))
     }
@@ -152,7 +157,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<SqlError> {
-        step(from::table_factor(factor))
+        step(catalogs::partitions(factor).and_then(|()| from::table_factor(factor)))
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
@@ -173,9 +178,18 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             operator::bitwise_not(expr);
             Ok(())
         }
-        Expr::Value(_) | Expr::UnaryOp { .. } | Expr::Interval(_) => literal::rewrite(expr),
+        Expr::UnaryOp { .. } => {
+            literal::rewrite(expr)?;
+            operator::negation(expr);
+            Ok(())
+        }
+        Expr::Value(_) | Expr::Interval(_) => literal::rewrite(expr),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             pattern::like(pattern, escape_char)
+        }
+        Expr::Cast { expr: inner, data_type, .. } => {
+            catalogs::numbered_object(inner, data_type);
+            Ok(())
         }
         Expr::SimilarTo { .. } => {
             pattern::similar(expr);

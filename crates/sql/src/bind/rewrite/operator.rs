@@ -12,6 +12,9 @@ use crate::bind::cast_mark::CAST_MARK;
 use crate::bind::registry;
 use crate::{SqlError, SqlType, identifier};
 
+/// The function that a minus sign before an expression is.
+const NEGATE: &str = "pg_negate";
+
 /// `OPERATOR(pg_catalog.~)` as `~`.
 pub fn binary_operator(operator: &mut BinaryOperator) -> Result<(), SqlError> {
     let name = match operator {
@@ -95,6 +98,13 @@ pub fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
         }
     };
     Ok(())
+}
+
+/// `-x` as a call, whose arguments' types its error tells.
+pub fn negation(expr: &mut Expr) {
+    if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = expr {
+        *expr = call(NEGATE, vec![take(inner)]);
+    }
 }
 
 /// `~x` as `x # -1`.
