@@ -281,7 +281,13 @@ fn no_such_call(message: &str) -> Option<SqlError> {
     let (call, _) = rest.split_once('\'')?;
     let (name, types) = call.trim_end_matches(')').split_once('(')?;
     let types: Vec<&str> = types.split(", ").filter(|t| !t.is_empty()).map(shown_type).collect();
-    Some(error(&format!("{name}({})", types.join(", "))))
+    let call = format!("{name}({})", types.join(", "));
+    if name == "pg_negate" {
+        let hint = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
+        let message = format!("operator does not exist: - {}", types.join(", "));
+        return Some(SqlError::new(b"42883", message).with_hint(hint));
+    }
+    subscript_error(&format!("function {call} does not exist")).or_else(|| Some(error(&call)))
 }
 
 /// PostgreSQL's words for a subscript or `= ANY`, which are calls for DataFusion.

@@ -85,7 +85,7 @@ async fn psql_describes_everything() -> Result<()> {
     keyfold.connect().await?.run("CREATE TABLE t (x integer PRIMARY KEY)").await?;
     let mut command = psql_command(keyfold.port(), "keyfold");
     for describing in DESCRIBING {
-        let (word, rest) = describing.split_once(' ').unwrap_or((describing, ""));
+        let (word, rest) = describing.split_once(' ').unwrap_or((*describing, ""));
         for plus in ["", "+"] {
             command.arg("-c").arg(format!("\\echo {word}{plus} {rest}"));
             command.arg("-c").arg(format!("\\{word}{plus} {rest}"));

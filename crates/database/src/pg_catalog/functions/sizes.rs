@@ -20,6 +20,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_size_pretty", "int8", "text", |_, a| Ok(pretty(a[0].int().unwrap_or_default()).into())),
     function("pg_relation_is_publishable", "oid", "bool", |_, _| Ok(false.into())),
     function("pg_relation_is_updatable", "oid bool", "int4", updatable),
+    function("pg_tablespace_size", "oid", "int8", tablespace_size),
+    function("pg_tablespace_size", "name", "int8", tablespace_size),
     function("pg_tablespace_location", "oid", "text", |_, _| Ok("".into())),
     function("pg_relation_filenode", "oid", "oid", |_, a| Ok(a[0].clone())),
 ];
@@ -27,6 +29,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// Bytes of memory that the rows take: that is where they are read from.
 fn size(snapshot: &Snapshot, arguments: &[Value]) -> Answer {
     Ok(relation(snapshot, &arguments[0])?.memory_bytes().into())
+}
+
+/// What the relations of the session's database take: all are in the one tablespace.
+fn tablespace_size(snapshot: &Snapshot, _: &[Value]) -> Answer {
+    let bytes: usize = snapshot.classes().iter().map(super::super::Class::memory_bytes).sum();
+    Ok(bytes.into())
 }
 
 /// What the relations of the session's database take; others cannot be seen from here.
