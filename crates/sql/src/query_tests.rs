@@ -117,7 +117,7 @@ fn plan_errors_are_postgresqls() {
     check("SELECT a FROM t WHERE count(*) > 1", "42803 at 23: aggregate functions are not allowed in WHERE");
     check("SELECT count(count(*)) FROM t", "42803 at 14: aggregate function calls cannot be nested");
     check("SELECT x.a FROM t", "42P01 at 8: missing FROM-clause entry for table \"x\"");
-    check("SELECT nope.* FROM t", "42P01: missing FROM-clause entry for table \"nope\"");
+    check("SELECT nope.* FROM t", "42P01 at 8: missing FROM-clause entry for table \"nope\"");
     check("SELECT count(a, b) FROM t", "42883 at 8: function count(integer, bigint) does not exist");
     check("SELECT a FROM t ORDER BY 3", "42P10 at 26: ORDER BY position 3 is not in select list");
     check("SELECT NOT a FROM t", "42804 at 12: argument of NOT must be type boolean, not type integer");

@@ -77,6 +77,14 @@ struct Unifying {
     signature: Signature,
 }
 
+impl Unifying {
+    /// Whether arguments of these types are made numerics: where there is one, or for functions of arrays a decimal.
+    fn gives_numerics<'a>(&self, mut types: impl Iterator<Item = &'a DataType>) -> bool {
+        let is_array = self.function.name().starts_with("array");
+        types.any(if is_array { is_exact } else { has_numerics })
+    }
+}
+
 impl PartialEq for Unifying {
     fn eq(&self, other: &Unifying) -> bool {
         self.function == other.function
@@ -105,7 +113,7 @@ impl ScalarUDFImpl for Unifying {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if types.iter().any(is_exact) {
+        if self.gives_numerics(types.iter()) {
             return Ok(types.to_vec());
         }
         let field = |t: &DataType| Arc::new(Field::new("argument", t.clone(), true));
@@ -119,7 +127,7 @@ impl ScalarUDFImpl for Unifying {
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
-        if !arguments.arg_fields.iter().any(|field| is_exact(field.data_type())) {
+        if !self.gives_numerics(arguments.arg_fields.iter().map(|field| field.data_type())) {
             return self.function.return_field_from_args(arguments);
         }
         let numeric = |field: &FieldRef| {
