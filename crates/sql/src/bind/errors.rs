@@ -282,16 +282,17 @@ fn no_such_call(message: &str) -> Option<SqlError> {
     let (name, types) = call.trim_end_matches(')').split_once('(')?;
     let types: Vec<&str> = types.split(", ").filter(|t| !t.is_empty()).map(shown_type).collect();
     let call = format!("{name}({})", types.join(", "));
-    if name == "pg_negate" {
-        let hint = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
-        let message = format!("operator does not exist: - {}", types.join(", "));
-        return Some(SqlError::new(b"42883", message).with_hint(hint));
-    }
     subscript_error(&format!("function {call} does not exist")).or_else(|| Some(error(&call)))
 }
 
-/// PostgreSQL's words for a subscript or `= ANY`, which are calls for DataFusion.
+/// PostgreSQL's words for a subscript, a sign or `= ANY`, which are calls for DataFusion.
 fn subscript_error(message: &str) -> Option<SqlError> {
+    if let Some((_, rest)) = message.split_once("function pg_negate(") {
+        let (operand, _) = rest.rsplit_once(')')?;
+        let hint = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
+        let message = format!("operator does not exist: - {operand}");
+        return Some(SqlError::new(b"42883", message).with_hint(hint));
+    }
     let array_functions = ["function array_has(", "function array_min(", "function array_max("];
     if let Some((_, rest)) = array_functions.iter().find_map(|name| message.split_once(name)) {
         let array = rest.split([',', ')']).next()?;
