@@ -10,6 +10,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use functions::is_number;
 
 use super::coerce::{Coercion, type_of};
 use super::common_type::common_type;
@@ -94,5 +95,5 @@ impl Coercion {
 }
 
 fn is_no_text(wanted: &DataType) -> bool {
-    wanted.is_numeric() || wanted.is_temporal() || *wanted == DataType::Boolean
+    is_number(wanted) || wanted.is_temporal() || *wanted == DataType::Boolean
 }
