@@ -142,10 +142,6 @@ impl ScalarUDFImpl for Unifying {
         self.function.simplify(arguments, context)
     }
 
-    fn short_circuits(&self) -> bool {
-        self.function.short_circuits()
-    }
-
     fn conditional_arguments<'a>(&self, arguments: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
         self.function.conditional_arguments(arguments)
     }
