@@ -83,8 +83,14 @@ fn measures(found: &SqlType) -> [Value; 6] {
         (DataType::Int64, _) => number(64, 2, Some(0)),
         (DataType::Float32, _) => number(24, 2, None),
         (DataType::Float64, _) => number(53, 2, None),
-        (DataType::Decimal128(..), _) if found.modifier() < 0 => [NONE, NONE, NONE, 10.into(), NONE, NONE],
+        (_, "numeric") if found.is_array() => [NONE; 6],
+        (_, "numeric") if found.modifier() < 0 => [NONE, NONE, NONE, 10.into(), NONE, NONE],
         (DataType::Decimal128(digits, scale), _) => number((*digits).into(), 10, Some((*scale).into())),
+        (_, "numeric") => match found.numeric_digits() {
+            // PostgreSQL shows the bits of a scale below zero.
+            Some((digits, scale)) => number(digits.into(), 10, Some(i32::from(scale) & 0x7ff)),
+            None => [NONE; 6],
+        },
         (DataType::Date32, _) => [NONE, NONE, NONE, NONE, NONE, 0.into()],
         (DataType::Time64(_) | DataType::Timestamp(..) | DataType::Interval(_), _) => {
             [NONE, NONE, NONE, NONE, NONE, 6.into()]

@@ -129,24 +129,8 @@ fn write_shortest(scientific: &str, plain_below: i32, out: &mut String) {
     }
 }
 
-/// Decimal places of a numeric for which none were declared. It is one more than quotients have, so that it tells
-/// such a value apart: of its places only those that it needs are shown.
-pub const FREE_SCALE: i8 = 17;
-
-/// The value and scale of a numeric as it is shown: one of free scale without zeros at its end.
-#[must_use]
-pub fn shown_scale(mut value: i128, mut scale: i8) -> (i128, i8) {
-    if scale == FREE_SCALE {
-        while scale > 0 && value % 10 == 0 {
-            (value, scale) = (value / 10, scale - 1);
-        }
-    }
-    (value, scale)
-}
-
-/// Writes value × 10^−scale with exactly `scale` decimal places, or with as many as it needs if its scale is free.
+/// Writes value × 10^−scale with exactly `scale` decimal places.
 pub fn write_numeric(value: i128, scale: i8, out: &mut String) {
-    let (value, scale) = shown_scale(value, scale);
     if scale <= 0 {
         let _ = write!(out, "{value}");
         if value != 0 {
@@ -286,9 +270,10 @@ mod tests {
         write_numeric(-5, 2, &mut out);
         assert_eq!(out, "-0.05");
         out.clear();
-        write_numeric(-15 * 10i128.pow(16), FREE_SCALE, &mut out);
-        write_numeric(0, FREE_SCALE, &mut out);
-        assert_eq!(out, "-1.50");
+        write_numeric(-15 * 10i128.pow(16), 17, &mut out);
+        out.push(' ');
+        write_numeric(0, 17, &mut out);
+        assert_eq!(out, "-1.50000000000000000 0.00000000000000000");
     }
 
     #[test]

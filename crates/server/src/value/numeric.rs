@@ -4,7 +4,6 @@
 //! point, then the digits, 16 bits each. Leading and trailing zero digits are left out.
 
 use bytes::{BufMut, BytesMut};
-use sql::text_format;
 
 /// Decimal digits in one digit of base 10,000.
 const DECIMALS_PER_DIGIT: i32 = 4;
@@ -27,7 +26,6 @@ pub enum NumericError {
 
 /// Appends `value · 10^−scale`.
 pub fn write_numeric(out: &mut BytesMut, value: i128, scale: i8) {
-    let (value, scale) = text_format::number::shown_scale(value, scale);
     let scale = i32::from(scale);
     // Align to the point: the lowest digit of base 10,000 must begin at a multiple of four decimals.
     let padding = scale.rem_euclid(DECIMALS_PER_DIGIT);

@@ -128,7 +128,8 @@ pub fn type_name(oid: u32, modifier: Option<i64>) -> String {
         ("varchar" | "bpchar", Some(length)) => format!("{}({length})", base.display),
         // Without a length it is the type of the catalog, not `character(1)`.
         ("bpchar", None) if modifier.is_some() => "bpchar".to_owned(),
-        ("numeric", Some(digits)) => format!("numeric({},{})", digits >> 16, digits & 0xffff),
+        // The scale is eleven bits with a sign.
+        ("numeric", Some(digits)) => format!("numeric({},{})", digits >> 16, ((digits & 0x7ff) ^ 0x400) - 0x400),
         _ => base.display.to_owned(),
     };
     if found.is_array() {
